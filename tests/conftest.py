@@ -1,0 +1,41 @@
+"""Fixtures that many tests share: where data lies, and the corpus of good and bad inputs."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+CORPUS = DATA / "corpus"
+FIXTURES = DATA / "fixtures"
+# Large reference data lies beside a developer's checkout and nowhere else.
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@functools.cache
+def _manifest() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((CORPUS / "manifest.json").read_text("utf-8"))["cases"]
+    return cases
+
+
+def corpus_cases(group: str) -> list[Any]:
+    """The cases of one corpus group as pytest parameters, slow ones marked."""
+    return [
+        pytest.param(
+            case, id=case["id"], marks=[pytest.mark.slow] if case.get("check", {}).get("slow") else []
+        )
+        for case in _manifest()
+        if case["group"] == group
+    ]
+
+
+def shared(relative: str) -> Path:
+    """A file of the shared reference data; the test is skipped where it is absent."""
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"shared reference data is absent: {relative}")
+    return path
