@@ -132,7 +132,9 @@ class PasserbyError(Exception):
     names: ClassVar[dict[str, Status]] = {}
     shown_at_most: ClassVar[int] = MESSAGE_SHOWN
 
-    def __init__(self, name: str, happened: str, *, input: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, name: str, happened: str, *, input: str | None = None, hint: str | None = None
+    ) -> None:
         if name not in self.names:
             raise ValueError(f"{type(self).__name__} has no error called {name!r}")
         self.name = name
