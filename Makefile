@@ -1,0 +1,26 @@
+# Each target is one line; the work is in scripts/, which run without make too.
+.PHONY: help setup demo test test-all check format clean
+
+help:
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## make .venv with the base dependencies and this package
+	@sh scripts/setup.sh
+
+demo: ## describe the pedestrians of the bundled picture; results in output/
+	@sh scripts/demo.sh
+
+test: ## run the tests (about a minute; slow ones left out)
+	@sh scripts/test.sh
+
+test-all: ## run all tests, slow ones too
+	@sh scripts/test.sh -m "slow or not slow"
+
+check: ## formatting, lint, types: what CI demands
+	@sh scripts/check.sh
+
+format: ## put the source into the house format
+	@sh scripts/setup.sh check && .venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+clean: ## remove what these targets made
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist output
