@@ -1,0 +1,351 @@
+"""Where the stages meet: source -> Frame -> detect -> crop -> classify -> Person -> Result.
+
+Reads top to bottom in that order. Nothing here decodes, computes or writes by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from . import config as configuration
+from . import engines, sources
+from .attributes import AttributeClassifier, Classified
+from .compat import paddlex
+from .detector import Detector
+from .devices import Device, parse_device
+from .errors import ArgumentError, EngineError, InputError, PasserbyError, shown
+from .formats.metadata import Label, ModelMetadata
+from .models.load import load_model
+from .result import LabelScore, Person, Picture, Result
+from .thresholds import ClassThreshold, class_thresholds, one_threshold
+from .types import BoxesXyxy, ImageBgr, Probabilities, Scores
+
+LabelStyle = Literal["paddle", "en", "zh", "both"]
+OnError = Literal["raise", "record"]
+COLOUR_GROUPS = {"upper_colour": "upper", "lower_colour": "lower"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What one call of `predict` asked for, checked."""
+
+    det_threshold: float
+    cls_thresholds: Scores
+    label_style: LabelStyle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Both networks on one device, in one process."""
+
+    detector: Detector
+    classifier: AttributeClassifier
+
+
+def label_text(label: Label, style: LabelStyle) -> str:
+    """A label's name as the caller wants it."""
+    if style == "paddle":
+        return paddlex.label_string(label)
+    if style == "en":
+        return label.en
+    if style == "zh":
+        return label.zh or label.en
+    return f"{label.en} {label.zh}".strip()
+
+
+def create_pipeline(
+    pipeline: str | Path | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    use_hpip: bool | None = None,
+    hpi_config: Mapping[str, Any] | None = None,
+) -> Pipeline:
+    """Make a pipeline from its name, a YAML file or a mapping with the same keys.
+
+    Args:
+        pipeline: a name (`pedestrian_attribute_recognition`) or the path of a YAML file; default that name.
+        config: the content of such a file; wins over `pipeline`.
+        device: `cpu`, `gpu`, `gpu:0`, ... or None for GPU 0 when the installed engine has one, else the CPU.
+        use_hpip, hpi_config: high-performance mode and its settings; default what the file says.
+    Raises:
+        ConfigError, ModelError, EngineError, ArgumentError.
+    """
+    source = config if config is not None else (pipeline or paddlex.PIPELINE_NAME)
+    loaded = configuration.load_pipeline_config(source)
+    return Pipeline(loaded, device=device, use_hpip=use_hpip, hpi_config=hpi_config)
+
+
+class Pipeline:
+    """Finds and describes the pedestrians of pictures.
+
+    Safe to use from several threads; the answers are those of one thread, to the bit. Pickling keeps the recipe
+    (configuration and device), and engines are made anew in every process, so fork and spawn both work.
+    """
+
+    def __init__(
+        self,
+        config: configuration.PipelineConfig,
+        *,
+        device: str | None = None,
+        use_hpip: bool | None = None,
+        hpi_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._config = config
+        self._device = parse_device(device) or engines.default_device()
+        self._use_hpip = config.use_hpip if use_hpip is None else use_hpip
+        self._hpi_config = hpi_config
+        if self._use_hpip:
+            log.warning("use_hpip: onnxruntime is the only engine of this version, so it is used as in normal mode")
+        self._lock = threading.Lock()
+        self._stages: dict[tuple[int, Device], Stages] = {}
+        det, cls = config.detection, config.classification
+        self._detector_model = load_model(det.model_name, det.model_dir, kind="detector")
+        self._classifier_model = load_model(cls.model_name, cls.model_dir, kind="attributes")
+        self._choices(None, None, "paddle")
+        self._stages_on(self._device)
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """Labels of the attribute model, in the order of all probabilities."""
+        return self._classifier_model.metadata.labels
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(
+            Pipeline, device=str(self._device), use_hpip=self._use_hpip, hpi_config=self._hpi_config
+        )
+        return make, (self._config,)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engines. A later call makes them anew."""
+        with self._lock:
+            self._stages.clear()
+
+    def predict(
+        self,
+        input: object,
+        *,
+        device: str | None = None,
+        det_threshold: float | None = None,
+        cls_threshold: ClassThreshold | None = None,
+        batch_size: int | None = None,
+        on_error: OnError | None = None,
+        labels: LabelStyle = "paddle",
+    ) -> Iterator[Result]:
+        """Find and describe the pedestrians of one input or of many, lazily and in order.
+
+        Args:
+            input: path, URL, folder (walked, sorted), glob, array (H, W, 3) uint8 BGR (also grey and BGRA), PIL image,
+                encoded bytes, open binary file, or a list or iterator of these.
+            device: where to compute this time; default the pipeline's device.
+            det_threshold: boxes are kept when their score is strictly above; default from the configuration (0.5).
+            cls_threshold: number, one number a label, or mapping from "default", label number or label id to number;
+                labels are kept when their probability is strictly above; default from the configuration (0.7).
+            batch_size: frames read ahead and described together; changes no result.
+            on_error: "raise" the first error, or "record" each in its place as a result with `error`; default
+                "raise" for a single input and "record" for several.
+            labels: "paddle" as PaddleX prints them, "en", "zh" or "both".
+        Returns:
+            an iterator of one `Result` a picture (a page, in files with pages).
+        Raises:
+            ArgumentError: at once, for an argument that cannot be right.
+            PasserbyError: while iterating, see `on_error`.
+        """
+        stages = self._stages_on(parse_device(device) or self._device)
+        choices = self._choices(det_threshold, cls_threshold, labels)
+        size = self._config.detection.batch_size if batch_size is None else _whole(batch_size, "batch_size")
+        if on_error not in (None, "raise", "record"):
+            raise ArgumentError("bad_argument", f"on_error is {shown(on_error)}", hint='use "raise" or "record"')
+        strict = on_error == "raise" or (on_error is None and sources.is_single(input))
+        return self._results(sources.frames(input), stages, choices, size, strict)
+
+    __call__ = predict
+
+    def classify(
+        self,
+        image: object,
+        boxes: BoxesXyxy | Sequence[Sequence[float]],
+        *,
+        cls_threshold: ClassThreshold | None = None,
+        labels: LabelStyle = "paddle",
+    ) -> Result:
+        """Describe the persons inside boxes that any detector found.
+
+        Args:
+            image: one picture, anything `predict` takes.
+            boxes: (N, 4) x1 y1 x2 y2 in pixels of the picture; clipped to it.
+        Returns:
+            one result whose persons are in the order of the boxes, with score 1.0.
+        Raises:
+            ArgumentError: the boxes are not (N, 4) finite numbers. InputError: the picture cannot be read.
+        """
+        given = np.asarray(boxes, np.float32)
+        if given.size == 0:
+            given = given.reshape(0, 4)
+        if given.ndim != 2 or given.shape[1] != 4 or not np.isfinite(given).all():
+            raise ArgumentError(
+                "bad_argument", f"boxes have the shape {given.shape}", hint="give (N, 4) finite numbers"
+            )
+        choices = self._choices(None, cls_threshold, labels)
+        frame = next(sources.frames(image), None)
+        if frame is None:
+            raise InputError("input_missing", "no picture was given")
+        if isinstance(frame, sources.Failure):
+            raise frame.error
+        height, width = frame.image_bgr.shape[:2]
+        clipped = np.clip(given, 0, np.array([width, height] * 2, np.float32))
+        classifier = self._stages_on(self._device).classifier
+        found = classifier.classify(frame.image_bgr, clipped)
+        return self._result(frame, clipped, np.ones(len(clipped), np.float32), found, choices)
+
+    def _results(
+        self,
+        frames: Iterable[sources.Frame | sources.Failure],
+        stages: Stages,
+        choices: Choices,
+        batch_size: int,
+        strict: bool,
+    ) -> Iterator[Result]:
+        waiting = iter(frames)
+        while batch := list(itertools.islice(waiting, batch_size)):
+            # Each frame is let go when its result has been taken: `item` is what keeps its pixels until then.
+            while batch:
+                item = batch.pop(0)
+                result = self._answer(item, stages, choices)
+                if strict and result.error is not None:
+                    raise result.error
+                yield result
+
+    def _answer(self, item: sources.Frame | sources.Failure, stages: Stages, choices: Choices) -> Result:
+        if isinstance(item, sources.Failure):
+            return Result(input_path=item.input_path, error=item.error, output_stem=item.output_stem)
+        try:
+            detections = stages.detector.detect(item.image_bgr, threshold=choices.det_threshold)
+            found = stages.classifier.classify(item.image_bgr, detections.boxes_xyxy)
+        except MemoryError:
+            height, width = item.image_bgr.shape[:2]
+            error: PasserbyError = EngineError(
+                "out_of_memory", f"not enough memory for {width} x {height} pixels", input=item.input_path
+            )
+        except EngineError as reason:
+            error = EngineError(reason.name, reason.happened, input=item.input_path, hint=reason.hint)
+        else:
+            return self._result(item, detections.boxes_xyxy, detections.scores, found, choices)
+        return Result(input_path=item.input_path, page_index=item.page_index, error=error, output_stem=item.output_stem)
+
+    def _result(
+        self, frame: sources.Frame, boxes: BoxesXyxy, scores: Scores, found: Classified, choices: Choices
+    ) -> Result:
+        height, width = frame.image_bgr.shape[:2]
+        metadata = self._classifier_model.metadata
+        persons = tuple(
+            Person(
+                box_xyxy=_read_only(boxes[i]),
+                score=float(scores[i]),
+                labels=_labels(found.probabilities[i], metadata, choices) if found.judged[i] else (),
+                colours=_colours(found.probabilities[i], metadata, choices) if found.judged[i] else {},
+                probabilities=_read_only(found.probabilities[i]) if found.judged[i] else None,
+                note=found.notes[i],
+            )
+            for i in range(len(boxes))
+        )
+        return Result(
+            input_path=frame.input_path,
+            page_index=frame.page_index,
+            size_wh=(width, height),
+            persons=persons,
+            labels=metadata.labels,
+            output_stem=frame.output_stem,
+            suffix=frame.suffix,
+            picture=Picture.of(frame.image_bgr, frame.reread),
+        )
+
+    def _choices(
+        self, det_threshold: float | None, cls_threshold: ClassThreshold | None, labels: LabelStyle
+    ) -> Choices:
+        if labels not in ("paddle", "en", "zh", "both"):
+            raise ArgumentError("bad_argument", f"labels is {shown(labels)}", hint='use "paddle", "en", "zh" or "both"')
+        det = self._config.detection.threshold if det_threshold is None else det_threshold
+        cls = self._config.classification.threshold if cls_threshold is None else cls_threshold
+        metadata = self._classifier_model.metadata
+        attributes = [x for x in metadata.labels if x.group not in COLOUR_GROUPS]
+        return Choices(
+            det_threshold=one_threshold(det, what="det_threshold"),
+            cls_thresholds=class_thresholds(
+                cls, label_ids=[x.id for x in attributes], defaults=metadata.thresholds[: len(attributes)]
+            ),
+            label_style=labels,
+        )
+
+    def _stages_on(self, device: Device) -> Stages:
+        """The networks on a device, made once a process: an engine's threads do not survive a fork."""
+        key = (os.getpid(), device)
+        stages = self._stages.get(key)
+        if stages is None:
+            with self._lock:
+                stages = self._stages.get(key)
+                if stages is None:
+                    stages = self._stages[key] = Stages(
+                        detector=Detector(self._detector_model, device=device),
+                        classifier=AttributeClassifier(self._classifier_model, device=device),
+                    )
+        return stages
+
+
+def _labels(probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> tuple[LabelScore, ...]:
+    """Labels strictly above their thresholds, best first, equal ones in the model's order."""
+    count = len(choices.cls_thresholds)
+    attributes = probabilities[:count]
+    kept = [i for i in np.argsort(-attributes, kind="stable") if attributes[i] > choices.cls_thresholds[i]]
+    return tuple(_label_score(i, probabilities, metadata, choices) for i in kept)
+
+
+def _colours(probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> dict[str, LabelScore]:
+    """The likeliest colour of each part that the model tells colours of."""
+    out: dict[str, LabelScore] = {}
+    for group, part in COLOUR_GROUPS.items():
+        members = [i for i, label in enumerate(metadata.labels) if label.group == group]
+        if members:
+            best = max(members, key=lambda i: float(probabilities[i]))
+            out[part] = _label_score(best, probabilities, metadata, choices)
+    return out
+
+
+def _label_score(i: int, probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> LabelScore:
+    label = metadata.labels[i]
+    return LabelScore(id=label.id, text=label_text(label, choices.label_style), score=float(probabilities[i]))
+
+
+def _read_only(array: Probabilities) -> Probabilities:
+    array.flags.writeable = False
+    return array
+
+
+def _whole(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= int(value) <= 4096:
+        raise ArgumentError(
+            "bad_argument", f"{what} is {shown(repr(value))}", hint="give a whole number from 1 to 4096"
+        )
+    return int(value)
