@@ -45,13 +45,9 @@ def parse_device(text: str | None) -> Device | None:
     if ":" not in text:
         return Device(kind)
     if kind == "cpu":
-        raise ArgumentError(
-            "bad_device_name", f"the CPU has no number, but the device is {shown(text)}", hint="write cpu"
-        )
+        raise ArgumentError("bad_device_name", f"the CPU has no number: {shown(text)}", hint="write cpu")
     if re.fullmatch(r"[0-9]{1,3}(,[0-9]{1,3})+", number):
-        raise EngineError(
-            "device_unavailable", f"several devices at once ({shown(text)}) are not supported", hint="name one"
-        )
+        raise EngineError("device_unavailable", f"one device at a time, not {shown(text)}", hint="name one")
     if not re.fullmatch(r"[0-9]{1,3}", number):
         raise ArgumentError("bad_device_name", f"{shown(text)} has no device number", hint=f"for example {kind}:0")
     return Device(kind, int(number))

@@ -34,7 +34,7 @@ def create_model(
 
     Args:
         model_name: a name of the catalogue (`passerby models list`).
-        model_dir: a folder in Paddle's layout, a .pdparams file or one of our .onnx files; default the catalogue's model.
+        model_dir: a folder in Paddle's layout, a .pdparams file or one of our .onnx files; default the catalogue's.
         device: as in `create_pipeline`.
         threshold: default of `predict`.
     Raises:

@@ -28,7 +28,7 @@ from .formats.metadata import Label, ModelMetadata
 from .models.load import load_model
 from .result import LabelScore, Person, Picture, Result
 from .thresholds import ClassThreshold, class_thresholds, one_threshold
-from .types import BoxesXyxy, ImageBgr, Probabilities, Scores
+from .types import BoxesXyxy, Probabilities, Scores
 
 LabelStyle = Literal["paddle", "en", "zh", "both"]
 OnError = Literal["raise", "record"]
