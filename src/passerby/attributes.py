@@ -85,8 +85,11 @@ class AttributeClassifier:
         return out.astype(np.float32, copy=False)
 
     def _batch(self, crops_bgr: list[ImageBgr]) -> Probabilities:
-        tensors = [preprocess.to_network_input(pixels, self.metadata.input) for pixels in crops_bgr]
-        return self._engine.run({"x": np.concatenate(tensors)})["probabilities"]
+        recipe = self.metadata.input
+        batch = np.empty((len(crops_bgr), 3, recipe.height, recipe.width), np.float32)
+        for i, pixels in enumerate(crops_bgr):
+            preprocess.to_network_input(pixels, recipe, out=batch[i : i + 1])
+        return self._engine.run({"x": batch})["probabilities"]
 
     def classify(self, image_bgr: ImageBgr, boxes_xyxy: BoxesXyxy) -> Classified:
         """Describe the persons inside the boxes of one frame.
