@@ -41,7 +41,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """Decoded photos. pixels: (N, S, S, 3) uint8 RGB memory map; rows: one dict a photo (source, name, split, boxes)."""
+    """Decoded photos. pixels: (N, S, S, 3) uint8 RGB memory map; rows: a dict each (source, name, split, boxes)."""
 
     pixels: NDArray[np.uint8]
     rows: tuple[dict[str, object], ...]
@@ -73,7 +73,9 @@ def list_photos(root: Path) -> list[Photo]:
     """Every photo below `root` with its split; sources in the order of `SOURCES`, names sorted."""
     coco_val = {path.stem for path in (root / "coco128/images/val2017").glob("*.jpg")}
     if not coco_val:
-        raise FileNotFoundError(f"{root}/coco128/images/val2017: the val photos are needed to keep them out of training")
+        raise FileNotFoundError(
+            f"{root}/coco128/images/val2017: the val photos are needed to keep them out of training"
+        )
     photos: list[Photo] = []
     for source in SOURCES:
         boxes = _coco_json_boxes(root / source) if source == "tiny_coco" else {}
@@ -125,7 +127,7 @@ def _coco_json_boxes(folder: Path) -> dict[str, NDArray[np.float32]]:
             xywh = np.array(persons.get(image["id"], []), np.float32).reshape(-1, 4)
             size = np.array([image["width"], image["height"]] * 2, np.float32)
             xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-            boxes[Path(image["file_name"]).stem] = xyxy / size
+            boxes[Path(image["file_name"]).stem] = np.asarray(xyxy / size, np.float32)
     return boxes
 
 
@@ -141,9 +143,7 @@ def pack_photos(photos: Sequence[Photo], out: Path, *, size: int) -> None:
         pixels[index] = image_rgb
         boxes = None if photo.boxes is None else photo.boxes.round(6).tolist()
         name = f"{photo.source}/{photo.path.name}"
-        rows.append(
-            {"source": photo.source, "name": name, "split": photo.split, "size_wh": size_wh, "boxes": boxes}
-        )
+        rows.append({"source": photo.source, "name": name, "split": photo.split, "size_wh": size_wh, "boxes": boxes})
     pixels.flush()
     for index in _lookalikes(pixels, [str(row["split"]) for row in rows]):
         rows[index]["split"] = "unused"
@@ -156,7 +156,7 @@ def _decoded(photos: Sequence[Photo], size: int) -> Iterator[tuple[Photo, NDArra
         if image_bgr is None:
             raise ValueError(f"{photo.path}: not a picture that OpenCV can read")
         height, width = image_bgr.shape[:2]
-        # Cubic alone aliases when a photo shrinks a lot; inference does it all the same, so training sees the same pixels.
+        # Cubic aliases when a photo shrinks a lot; inference does the same, so training should see it.
         square = cv2.resize(image_bgr, (size, size), interpolation=cv2.INTER_CUBIC)
         yield photo, np.asarray(square[:, :, ::-1], np.uint8), [width, height]
 

@@ -283,7 +283,9 @@ class PPYOLOEHead(nn.Module):
             points.append(cell_centres(height, width))
             strides.append(torch.full((height * width, 1), float(STRIDES[level])))
             cells.append(height * width)
-        return HeadOutputs(torch.cat(logits, 1), torch.cat(sides, 1), torch.cat(points), torch.cat(strides), tuple(cells))
+        return HeadOutputs(
+            torch.cat(logits, 1), torch.cat(sides, 1), torch.cat(points), torch.cat(strides), tuple(cells)
+        )
 
     def distances(self, side_logits: Tensor) -> Tensor:
         """Expected distance to each side, (N, A, 4), in cells."""
@@ -293,9 +295,9 @@ class PPYOLOEHead(nn.Module):
 class PPYOLOE(nn.Module):
     """The whole detector.
 
-    `forward` gives the exported graph's two outputs: boxes (N, A, 4) x1 y1 x2 y2 in network-input pixels, not clipped, and
-    scores (N, C, A). `head_outputs` gives what the training losses need. Input: (N, 3, H, W) float32, RGB, normalised,
-    H and W multiples of 32.
+    `forward` gives the exported graph's two outputs: boxes (N, A, 4) x1 y1 x2 y2 in network-input pixels, not
+    clipped, and scores (N, C, A). `head_outputs` gives what the training losses need.
+    Input: (N, 3, H, W) float32, RGB, normalised, H and W multiples of 32.
     """
 
     def __init__(self, *, depth: float, width: float, num_classes: int = 1) -> None:
@@ -311,7 +313,9 @@ class PPYOLOE(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self.head_outputs(images)
-        boxes = distances_to_boxes(outputs.anchor_points, self.yolo_head.distances(outputs.side_logits)) * outputs.strides
+        boxes = (
+            distances_to_boxes(outputs.anchor_points, self.yolo_head.distances(outputs.side_logits)) * outputs.strides
+        )
         return boxes, outputs.class_logits.sigmoid().permute(0, 2, 1)
 
 
