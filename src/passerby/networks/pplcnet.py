@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PP-LCNet with an attribute head: an image of one person to one probability for each label.
+
+Paper: PP-LCNet, A Lightweight CPU Convolutional Neural Network (arXiv 2109.15099). Layers, names and the order of the
+parameters are those of PaddleClas' `PPLCNet_x*` with `class_expand` 1280 and dropout 0.2 in the mode that scales at
+inference. No training here: see `networks/torch/pplcnet.py`, which has the same names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from ..errors import ModelError
+from ..types import Weights
+from .onnx_graph import BATCH, Graph
+from .parameters import Layer, Shapes, check, folded_conv_bn, shape_of, shapes_of
+
+NETWORK = "PP-LCNet"
+EXPAND = 1280
+DROPOUT_SCALE = 0.8  # Paddle's dropout 0.2 in `downscale_in_infer` mode multiplies by this instead of doing nothing
+SE_REDUCTION = 4
+
+# stage: (kernel, channels in, channels out, stride, squeeze-and-excitation) of its blocks at scale 1
+BLOCKS: dict[str, tuple[tuple[int, int, int, int, bool], ...]] = {
+    "blocks2": ((3, 16, 32, 1, False),),
+    "blocks3": ((3, 32, 64, 2, False), (3, 64, 64, 1, False)),
+    "blocks4": ((3, 64, 128, 2, False), (3, 128, 128, 1, False)),
+    "blocks5": ((3, 128, 256, 2, False), *((5, 256, 256, 1, False),) * 5),
+    "blocks6": ((5, 256, 512, 2, True), (5, 512, 512, 1, True)),
+}
+KNOWN_SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Size of a PP-LCNet.
+
+    Attributes:
+        scale: factor on every channel count but the last 1280.
+        num_classes: labels, at least 1.
+    """
+
+    scale: float = 1.0
+    num_classes: int = 26
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> Architecture:
+        """Read scale and labels off the shapes, then check every tensor.
+
+        Raises:
+            ModelError: `model_mismatch` (names the first tensor that is missing, unknown or of another shape),
+                `model_not_finite`.
+        """
+        last = shape_of(weights, "blocks6.1.pw_conv.conv.weight", ndim=4, network=NETWORK)[0]
+        first = shape_of(weights, "conv1.conv.weight", ndim=4, network=NETWORK)[0]
+        num_classes = shape_of(weights, "fc.weight", ndim=2, network=NETWORK)[1]
+        # rounding to multiples of 8 hides the exact scale: the first that gives both channel counts
+        for scale in (*KNOWN_SCALES, *((last + step) / 512 for step in (0, -3.5, 3.5, -2, 2))):
+            if channels(512, scale=scale) == last and channels(16, scale=scale) == first:
+                found = cls(scale=scale, num_classes=num_classes)
+                check(weights, parameter_shapes(found, deploy=True), network=NETWORK)
+                return found
+        raise ModelError("model_mismatch", f"no scale of {NETWORK} has {first} first and {last} last channels")
+
+
+def channels(count: int, *, scale: float) -> int:
+    """A channel count of scale 1 at another scale: the nearest multiple of 8, at least 8, never below nine tenths."""
+    wanted = count * scale
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def layers(architecture: Architecture) -> list[Layer]:
+    """All layers with parameters; the forward order and the state-dict order are the same here."""
+    scaled = {n: channels(n, scale=architecture.scale) for n in (16, 32, 64, 128, 256, 512)}
+    found = [Layer("conv1", "conv_bn", scaled[16], 3, 3)]
+    for stage, blocks in BLOCKS.items():
+        for index, (kernel, inputs, outputs, _, squeeze) in enumerate(blocks):
+            name, wide = f"{stage}.{index}", scaled[inputs]
+            found.append(Layer(f"{name}.dw_conv", "conv_bn", wide, 1, kernel))
+            if squeeze:
+                found.append(Layer(f"{name}.se.conv1", "conv_bias", wide // SE_REDUCTION, wide))
+                found.append(Layer(f"{name}.se.conv2", "conv_bias", wide, wide // SE_REDUCTION))
+            found.append(Layer(f"{name}.pw_conv", "conv_bn", scaled[outputs], wide))
+    found.append(Layer("last_conv", "conv", EXPAND, scaled[512]))
+    found.append(Layer("fc", "linear", architecture.num_classes, EXPAND))
+    return found
+
+
+def parameter_shapes(architecture: Architecture, *, deploy: bool) -> Shapes:
+    """Paddle's parameter names and their shapes in state-dict order; both forms are the same for this network."""
+    return shapes_of(layers(architecture), deploy=deploy)
+
+
+def reparameterise(weights: Weights) -> Weights:
+    """The weights as they are: this network has no branches to merge. Here so that both networks have one face."""
+    return weights
+
+
+def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProto:
+    """Make the classifier's graph.
+
+    Args:
+        weights: all parameters under Paddle's names.
+        input_hw: height and width of the network's input, px.
+    Returns:
+        A model with input `x` (N, 3, H, W) float32, RGB normalised, and output `probabilities` (N, C) float32 after
+        the sigmoid. N is free. BatchNorm is folded into the convolutions.
+    Raises:
+        ModelError: see `Architecture.from_weights`.
+    """
+    architecture = Architecture.from_weights(weights)
+    graph = Graph("pplcnet")
+    x = graph.input("x", (BATCH, 3, *input_hw))
+    x = _conv_bn(graph, weights, x, "conv1", stride=2)
+    for stage, blocks in BLOCKS.items():
+        for index, (_, _, _, stride, squeeze) in enumerate(blocks):
+            name = f"{stage}.{index}"
+            x = _conv_bn(graph, weights, x, f"{name}.dw_conv", stride=stride, depthwise=True)
+            if squeeze:
+                x = _squeeze_excite(graph, weights, x, f"{name}.se")
+            x = _conv_bn(graph, weights, x, f"{name}.pw_conv")
+    x = graph.mean_over_pixels(x, name="avg_pool")
+    x = graph.conv(x, weights["last_conv.weight"].astype(np.float32), name="last_conv")
+    x = graph.hard_swish(x, name="hardswish")
+    x = graph.reshape(x, 0, EXPAND, name="flatten")
+    # the dropout's factor goes into the matrix: rounded once, one operator fewer
+    matrix = (weights["fc.weight"].astype(np.float64) * DROPOUT_SCALE).astype(np.float32)
+    x = graph.node(
+        "Gemm",
+        x,
+        graph.constant("fc.weight", matrix),
+        graph.constant("fc.bias", weights["fc.bias"].astype(np.float32)),
+        name="fc",
+    )
+    graph.output(graph.sigmoid(x, name="probabilities"), (BATCH, architecture.num_classes))
+    return graph.model()
+
+
+def _conv_bn(graph: Graph, weights: Weights, x: str, name: str, *, stride: int = 1, depthwise: bool = False) -> str:
+    kernel, bias = folded_conv_bn(weights, name)
+    groups = len(kernel) if depthwise else 1
+    x = graph.conv(
+        x, kernel.astype(np.float32), bias.astype(np.float32), name=f"{name}.folded", stride=stride, groups=groups
+    )
+    return graph.hard_swish(x, name=name)
+
+
+def _squeeze_excite(graph: Graph, weights: Weights, x: str, name: str) -> str:
+    """Gate every channel by what all pixels say together."""
+    gate = graph.mean_over_pixels(x, name=f"{name}.avg_pool")
+    for part in ("conv1", "conv2"):
+        kernel, bias = (weights[f"{name}.{part}.{leaf}"].astype(np.float32) for leaf in ("weight", "bias"))
+        gate = graph.conv(gate, kernel, bias, name=f"{name}.{part}")
+        if part == "conv1":
+            gate = graph.relu(gate, name=f"{name}.relu")
+    return graph.mul(x, graph.hard_sigmoid(gate, name=f"{name}.hardsigmoid"), name=name)
