@@ -1,0 +1,134 @@
+"""The models that have a name: two that ship with the package, three official ones that are downloaded.
+
+Data and its look-up only. `cache` knows where a model lies, `download` brings it, `load` makes it usable.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from ..errors import ModelError, shown
+from ..formats.metadata import Kind
+
+_BASE = "https://paddle-model-ecology.bj.bcebos.com/paddlex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """One model with a name.
+
+    Attributes:
+        name: what configurations and the command line call it.
+        kind: `detector` or `attributes`.
+        network: family of the network, `PP-YOLOE` or `PP-LCNet`.
+        licence: SPDX identifier.
+        size_mb: size of the file to download, or of the shipped one, in 10^6 bytes; None when not known yet.
+        input_hw: height and width of the network's input, px.
+        sources: URLs in the order they are tried; none for a shipped model.
+        sha256: URL to hash, for what is known; a hash that is not known is recorded at the first download.
+        shipped: the file is part of the package.
+        description: one line.
+    """
+
+    name: str
+    kind: Kind
+    network: str
+    licence: str = "Apache-2.0"
+    size_mb: float | None = None
+    input_hw: tuple[int, int]
+    sources: tuple[str, ...] = ()
+    sha256: dict[str, str] = field(default_factory=dict)
+    shipped: bool = False
+    description: str = ""
+
+
+def _official(name: str) -> tuple[str, ...]:
+    return (
+        f"{_BASE}/official_inference_model/paddle3.0.0/{name}_infer.tar",
+        f"{_BASE}/official_inference_model/paddle3.0rc0/{name}_infer.tar",
+        f"{_BASE}/official_pretrained_model/{name}_pretrained.pdparams",
+    )
+
+
+SHIPPED_DETECTOR = "passerby-detector-416"
+SHIPPED_ATTRIBUTES = "passerby-attributes"
+
+ENTRIES: dict[str, CatalogueEntry] = {
+    entry.name: entry
+    for entry in (
+        CatalogueEntry(
+            name=SHIPPED_DETECTOR,
+            kind="detector",
+            network="PP-YOLOE",
+            input_hw=(416, 416),
+            shipped=True,
+            description="pedestrian detector of this project, part of the package",
+        ),
+        CatalogueEntry(
+            name=SHIPPED_ATTRIBUTES,
+            kind="attributes",
+            network="PP-LCNet",
+            input_hw=(256, 192),
+            shipped=True,
+            description="26 attributes and clothing colours, part of the package",
+        ),
+        CatalogueEntry(
+            name="PP-YOLOE-L_human",
+            kind="detector",
+            network="PP-YOLOE",
+            size_mb=196.02,
+            input_hw=(640, 640),
+            sources=_official("PP-YOLOE-L_human"),
+            description="PaddleX's large pedestrian detector",
+        ),
+        CatalogueEntry(
+            name="PP-YOLOE-S_human",
+            kind="detector",
+            network="PP-YOLOE",
+            size_mb=28.79,
+            input_hw=(640, 640),
+            sources=_official("PP-YOLOE-S_human"),
+            description="PaddleX's small pedestrian detector",
+        ),
+        CatalogueEntry(
+            name="PP-LCNet_x1_0_pedestrian_attribute",
+            kind="attributes",
+            network="PP-LCNet",
+            size_mb=6.7,
+            input_hw=(256, 192),
+            sources=_official("PP-LCNet_x1_0_pedestrian_attribute"),
+            description="PaddleX's 26 pedestrian attributes",
+        ),
+    )
+}
+
+
+def find(name: str) -> CatalogueEntry:
+    """The entry of a name.
+
+    Raises:
+        ModelError: `model_unknown`, with the nearest name and the list.
+    """
+    entry = ENTRIES.get(name)
+    if entry is not None:
+        return entry
+    near = _nearest(name)
+    guess = f"did you mean {near}? " if near else ""
+    raise ModelError(
+        "model_unknown",
+        f"there is no model called {shown(name)}",
+        hint=f"{guess}known: {', '.join(ENTRIES)}; for your own weights give model_dir",
+    )
+
+
+def stand_in(kind: Kind) -> str:
+    """The shipped model that does the same job without a download."""
+    return next(e.name for e in ENTRIES.values() if e.shipped and e.kind == kind)
+
+
+def _nearest(name: str) -> str | None:
+    plain = {known.lower().replace("_", "-"): known for known in ENTRIES}
+    # Longer words are nobody's typo, and comparing them takes seconds.
+    close = difflib.get_close_matches(name[:200].lower().replace("_", "-"), plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else None
