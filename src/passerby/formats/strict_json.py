@@ -1,0 +1,77 @@
+"""JSON without surprises: no key twice, no NaN, no endless digits, no depth that a parser would recurse into."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+DIGITS = 20
+NUMBER_CHARACTERS = 40
+
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def load_json(data: bytes, *, levels: int) -> Any:
+    """Parse one JSON document strictly.
+
+    Args:
+        data: UTF-8, a byte order mark is allowed.
+        levels: deepest nesting allowed.
+    Raises:
+        ValueError: what is wrong, fit to be shown.
+    >>> load_json(b'{"a": [1, 2.5]}', levels=2)
+    {'a': [1, 2.5]}
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise ValueError(f"byte {reason.start} is not UTF-8 text") from None
+    if _depth(text) > levels:
+        raise ValueError(f"nested beyond {levels} levels")
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_constant
+        )
+    except json.JSONDecodeError as reason:
+        raise ValueError(f"no JSON: {reason.msg} at character {reason.pos}") from None
+
+
+def _depth(text: str) -> int:
+    """Deepest nesting of brackets outside strings, found before the parser recurses."""
+    depth = deepest = 0
+    for match in _TOKEN.finditer(text):
+        first = text[match.start()]
+        if first in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in "]}":
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    built = dict(pairs)
+    if len(built) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice")
+    return built
+
+
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _real(text: str) -> float:
+    value = float(text) if len(text) <= NUMBER_CHARACTERS else math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
