@@ -93,7 +93,9 @@ def refuse_unknown(kinds: Iterable[str], known: Iterable[str]) -> None:
     listed = frozenset(known)
     unknown = Counter(kind for kind in kinds if kind not in listed)
     if unknown:
-        named = ", ".join(f"{shown(kind, 40)} ({n} times)" for kind, n in unknown.most_common(NAMES_LISTED))
+        named = ", ".join(
+            f"{shown(kind.removeprefix('1.'), 40)} ({n} times)" for kind, n in unknown.most_common(NAMES_LISTED)
+        )
         raise unsupported(f"operators that are not on the list: {named}")
 
 

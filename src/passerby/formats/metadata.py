@@ -151,9 +151,7 @@ def to_json(metadata: ModelMetadata) -> str:
     if m.probe is not None:
         body["probe"] = {
             "pixels_bgr": _packed(m.probe.pixels_bgr),
-            "outputs": {
-                k: {"index": _packed(i), "value": _packed(v)} for k, (i, v) in m.probe.outputs.items()
-            },
+            "outputs": {k: {"index": _packed(i), "value": _packed(v)} for k, (i, v) in m.probe.outputs.items()},
             "tolerance": m.probe.tolerance,
         }
     return json.dumps(body, ensure_ascii=False, allow_nan=False)
@@ -242,13 +240,10 @@ def _parsed(body: Mapping[str, Any]) -> ModelMetadata:
         network=str(body["network"]),
         input=recipe,
         labels=tuple(
-            Label(id=str(x["id"]), en=str(x["en"]), zh=str(x["zh"]), group=str(x["group"]))
-            for x in body["labels"]
+            Label(id=str(x["id"]), en=str(x["en"]), zh=str(x["zh"]), group=str(x["group"])) for x in body["labels"]
         ),
         thresholds=thresholds,
-        groups=tuple(
-            Group(id=str(g["id"]), en=str(g["en"]), exclusive=bool(g["exclusive"])) for g in body["groups"]
-        ),
+        groups=tuple(Group(id=str(g["id"]), en=str(g["en"]), exclusive=bool(g["exclusive"])) for g in body["groups"]),
         nms=nms,
         calibration=dict(body["calibration"]),
         card=dict(body["card"]),

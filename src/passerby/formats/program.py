@@ -86,6 +86,7 @@ _RULES: dict[str, tuple[str, str]] = {
     "1.multiclass_nms3": ("multiclass_nms3", "v v -"),
 }
 _BOUNDARY = ("p", "1.data", "1.fetch", "0.combine", "0.split")
+_WORDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 _SINGLE = ("axis", "scale", "p")  # constants that are one number, the others are lists
 
 
@@ -153,7 +154,7 @@ def _listed(document: Any) -> list[Any]:
 
 def _a(kind: type, value: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise corrupt(f"{shown(value, 40)} stands where a {kind.__name__} belongs")
+        raise corrupt(f"{shown(value, 40)} stands where {_WORDS[kind]} belongs")
     return value
 
 

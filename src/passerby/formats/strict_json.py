@@ -9,6 +9,7 @@ from typing import Any
 
 DIGITS = 20
 NUMBER_CHARACTERS = 40
+CONTAINERS = 4_000_000
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
@@ -28,8 +29,7 @@ def load_json(data: bytes, *, levels: int) -> Any:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         raise ValueError(f"byte {reason.start} is not UTF-8 text") from None
-    if _depth(text) > levels:
-        raise ValueError(f"nested beyond {levels} levels")
+    _check_brackets(text, levels)
     try:
         return json.loads(
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_constant
@@ -38,17 +38,20 @@ def load_json(data: bytes, *, levels: int) -> Any:
         raise ValueError(f"no JSON: {reason.msg} at character {reason.pos}") from None
 
 
-def _depth(text: str) -> int:
-    """Deepest nesting of brackets outside strings, found before the parser recurses."""
-    depth = deepest = 0
+def _check_brackets(text: str, levels: int) -> None:
+    """Depth and number of containers, counted before the parser recurses and allocates."""
+    depth = containers = 0
     for match in _TOKEN.finditer(text):
         first = text[match.start()]
         if first in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            containers += 1
+            if depth > levels:
+                raise ValueError(f"nested beyond {levels} levels")
+            if containers > CONTAINERS:
+                raise ValueError(f"over {CONTAINERS} lists and objects")
         elif first in "]}":
             depth -= 1
-    return deepest
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+FIELDS = 1_000_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -92,10 +93,13 @@ def fields(data: memoryview) -> Iterator[Field]:
     """The fields of one message, in the order of the file.
 
     Raises:
-        WireError: a length beyond the end, a group, field number 0.
+        WireError: a length beyond the end, a group, field number 0, over a million fields.
     """
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > FIELDS:
+            raise WireError(f"a message of over {FIELDS} fields")
         key, at = varint(data, at)
         number, wire = key >> 3, key & 7
         if not 0 < number < 1 << 29:
