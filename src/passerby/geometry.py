@@ -8,11 +8,15 @@ recorded from the operator itself.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats.metadata import NmsRecipe
 from .types import BoxesXyxy, Scores
+
+if TYPE_CHECKING:
+    from .formats.metadata import NmsRecipe
 
 COMPACT_BELOW = 0.6  # share of candidates still alive under which copying them together pays
 
@@ -60,7 +64,7 @@ class _Sorted:
         low, high = box_xyxy[:2, None], box_xyxy[2:, None]
         sides = np.minimum(self.high, high)
         sides -= np.maximum(self.low, low)
-        overlap = sides[0] * sides[1]
+        overlap: NDArray[np.float32] = np.multiply(sides[0], sides[1])
         union = self.areas + area
         union -= overlap
         overlap /= union
@@ -84,6 +88,7 @@ def nms(boxes_xyxy: BoxesXyxy, scores: Scores, recipe: NmsRecipe) -> NDArray[np.
         Indices (K,) into the boxes, best score first, equal scores in index order.
     Source: `multiclass_nms3`: candidates are strictly above `score_threshold`; a box falls when its IoU with a kept one
         is above `iou_threshold` or NaN, so exactly equal stays.
+    >>> from passerby.formats.metadata import NmsRecipe
     >>> boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 9]], np.float32)
     >>> nms(boxes, np.array([0.6, 0.9, 0.3], np.float32), NmsRecipe()).tolist()
     [1, 2]
@@ -112,7 +117,7 @@ def _candidates(scores: Scores, recipe: NmsRecipe) -> NDArray[np.intp]:
 def _greedy(boxes_xyxy: BoxesXyxy, *, threshold: np.float32, limit: int) -> list[int]:
     """Positions kept among boxes sorted best first, at most `limit` when that is not negative.
 
-    One row of overlaps for each kept box, never the whole matrix: at most `keep_top_k` rows, each shorter than the last.
+    One row of overlaps for each kept box, never the whole matrix: at most `keep_top_k` rows, ever shorter.
     """
     rest = _Sorted(boxes_xyxy)
     position = np.arange(len(boxes_xyxy))  # where each remaining column stood
@@ -172,8 +177,8 @@ def scale_boxes(boxes_xyxy: BoxesXyxy, *, network_hw: tuple[int, int], image_hw:
     [[0.0, 0.0, 480.0, 240.0]]
     """
     scale_y, scale_x = (np.float32(n / i) for n, i in zip(network_hw, image_hw, strict=True))
-    scaled: BoxesXyxy = boxes_xyxy / np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-    return scaled
+    scales = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    return np.divide(boxes_xyxy, scales, dtype=np.float32)
 
 
 def clip_boxes(boxes_xyxy: BoxesXyxy, *, image_hw: tuple[int, int]) -> BoxesXyxy:
@@ -191,5 +196,4 @@ def clip_boxes(boxes_xyxy: BoxesXyxy, *, image_hw: tuple[int, int]) -> BoxesXyxy
 
 def has_area(boxes_xyxy: BoxesXyxy) -> NDArray[np.bool_]:
     """Which boxes (N, 4) have width and height above 0; False where a coordinate is NaN."""
-    wide: NDArray[np.bool_] = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
-    return wide
+    return np.all(boxes_xyxy[:, 2:] > boxes_xyxy[:, :2], axis=1)

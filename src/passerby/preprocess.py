@@ -8,13 +8,16 @@ is not here (`decode.py`), nor cropping (`attributes.py`).
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats.metadata import InputRecipe
 from .types import ImageBgr, Tensor
+
+if TYPE_CHECKING:
+    from .formats.metadata import InputRecipe
 
 INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST,
@@ -42,13 +45,11 @@ def _tables(recipe: InputRecipe) -> tuple[NDArray[np.float32], ...]:
 
 
 def resize(image_bgr: ImageBgr, recipe: InputRecipe) -> ImageBgr:
-    """The image at the recipe's size, ratio not kept, (height, width, 3) uint8 BGR; the same memory when it fits already."""
+    """The image at the recipe's size, ratio not kept: (height, width, 3) uint8 BGR, the same memory when it fits."""
     if image_bgr.shape[:2] == (recipe.height, recipe.width):
         return image_bgr
-    resized: ImageBgr = cv2.resize(
-        image_bgr, (recipe.width, recipe.height), interpolation=INTERPOLATION[recipe.interpolation]
-    )
-    return resized
+    size_wh = (recipe.width, recipe.height)
+    return np.asarray(cv2.resize(image_bgr, size_wh, interpolation=INTERPOLATION[recipe.interpolation]), np.uint8)
 
 
 def to_network_input(image_bgr: ImageBgr, recipe: InputRecipe, *, out: Tensor | None = None) -> Tensor:

@@ -36,6 +36,7 @@ class Layer(NamedTuple):
     outputs: int
     inputs: int
     kernel: int = 1
+    stride: int = 1
 
     def shapes(self, *, deploy: bool) -> Shapes:
         """Names and shapes of the parameters in state-dict order."""

@@ -8,20 +8,28 @@ inference. No training here: see `networks/torch/pplcnet.py`, which has the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
-from ..errors import ModelError
+from ..errors import ModelError, shown
 from ..types import Weights
+from .exported import pair
 from .onnx_graph import BATCH, Graph
 from .parameters import Layer, Shapes, check, folded_conv_bn, shape_of, shapes_of
+
+if TYPE_CHECKING:
+    from ..formats.graph import Program
 
 NETWORK = "PP-LCNet"
 EXPAND = 1280
 DROPOUT_SCALE = 0.8  # Paddle's dropout 0.2 in `downscale_in_infer` mode multiplies by this instead of doing nothing
 SE_REDUCTION = 4
+ACTIVATIONS = ("hardswish", "relu", "hardsigmoid", "sigmoid")
 
 # stage: (kernel, channels in, channels out, stride, squeeze-and-excitation) of its blocks at scale 1
 BLOCKS: dict[str, tuple[tuple[int, int, int, int, bool], ...]] = {
@@ -76,11 +84,11 @@ def channels(count: int, *, scale: float) -> int:
 def layers(architecture: Architecture) -> list[Layer]:
     """All layers with parameters; the forward order and the state-dict order are the same here."""
     scaled = {n: channels(n, scale=architecture.scale) for n in (16, 32, 64, 128, 256, 512)}
-    found = [Layer("conv1", "conv_bn", scaled[16], 3, 3)]
+    found = [Layer("conv1", "conv_bn", scaled[16], 3, 3, stride=2)]
     for stage, blocks in BLOCKS.items():
-        for index, (kernel, inputs, outputs, _, squeeze) in enumerate(blocks):
+        for index, (kernel, inputs, outputs, stride, squeeze) in enumerate(blocks):
             name, wide = f"{stage}.{index}", scaled[inputs]
-            found.append(Layer(f"{name}.dw_conv", "conv_bn", wide, 1, kernel))
+            found.append(Layer(f"{name}.dw_conv", "conv_bn", wide, 1, kernel, stride))
             if squeeze:
                 found.append(Layer(f"{name}.se.conv1", "conv_bias", wide // SE_REDUCTION, wide))
                 found.append(Layer(f"{name}.se.conv2", "conv_bias", wide, wide // SE_REDUCTION))
@@ -100,6 +108,22 @@ def reparameterise(weights: Weights) -> Weights:
     return weights
 
 
+def weights_from_program(program: Program, parameters: Mapping[str, NDArray[Any]]) -> Weights:
+    """Weights under Paddle's names from an exported program and its parameters by variable name.
+
+    Raises:
+        ModelError: `model_mismatch` when the program is not this network, `model_not_finite`.
+    """
+    named = pair(program, parameters, layers(Architecture()), network=NETWORK, activations=ACTIVATIONS)
+    dropouts = [operator.attributes for operator in program.operators if operator.kind == "dropout"]
+    # the factor 0.8 comes from this operator alone: without it, or in its other mode, the answers would be others
+    scales = [(d.get("mode", d.get("dropout_implementation")), d.get("p", d.get("dropout_prob"))) for d in dropouts]
+    if len(scales) != 1 or scales[0][0] != "downgrade_in_infer" or abs(float(scales[0][1] or 0) - 0.2) > 1e-6:  # type: ignore[arg-type]
+        raise ModelError("model_mismatch", f"the program is not {NETWORK}: its dropout is {shown(scales)}")
+    Architecture.from_weights(named)
+    return named
+
+
 def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProto:
     """Make the classifier's graph.
 
@@ -115,14 +139,16 @@ def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProt
     architecture = Architecture.from_weights(weights)
     graph = Graph("pplcnet")
     x = graph.input("x", (BATCH, 3, *input_hw))
-    x = _conv_bn(graph, weights, x, "conv1", stride=2)
-    for stage, blocks in BLOCKS.items():
-        for index, (_, _, _, stride, squeeze) in enumerate(blocks):
-            name = f"{stage}.{index}"
-            x = _conv_bn(graph, weights, x, f"{name}.dw_conv", stride=stride, depthwise=True)
-            if squeeze:
-                x = _squeeze_excite(graph, weights, x, f"{name}.se")
-            x = _conv_bn(graph, weights, x, f"{name}.pw_conv")
+    gate = x  # of the squeeze-and-excitation under way
+    for layer in layers(architecture):
+        if layer.kind == "conv_bn":
+            x = _conv_bn(graph, weights, x, layer)
+        elif layer.name.endswith("se.conv1"):
+            gate = graph.mean_over_pixels(x, name=layer.name + ".mean")
+            gate = graph.relu(_conv_bias(graph, weights, gate, layer), name=layer.name + ".relu")
+        elif layer.name.endswith("se.conv2"):
+            gate = graph.hard_sigmoid(_conv_bias(graph, weights, gate, layer), name=layer.name + ".hardsigmoid")
+            x = graph.mul(x, gate, name=layer.name.removesuffix(".conv2"))
     x = graph.mean_over_pixels(x, name="avg_pool")
     x = graph.conv(x, weights["last_conv.weight"].astype(np.float32), name="last_conv")
     x = graph.hard_swish(x, name="hardswish")
@@ -140,21 +166,13 @@ def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProt
     return graph.model()
 
 
-def _conv_bn(graph: Graph, weights: Weights, x: str, name: str, *, stride: int = 1, depthwise: bool = False) -> str:
-    kernel, bias = folded_conv_bn(weights, name)
-    groups = len(kernel) if depthwise else 1
-    x = graph.conv(
-        x, kernel.astype(np.float32), bias.astype(np.float32), name=f"{name}.folded", stride=stride, groups=groups
-    )
-    return graph.hard_swish(x, name=name)
+def _conv_bn(graph: Graph, weights: Weights, x: str, layer: Layer) -> str:
+    kernel, bias = (values.astype(np.float32) for values in folded_conv_bn(weights, layer.name))
+    groups = layer.outputs if layer.name.endswith("dw_conv") else 1
+    x = graph.conv(x, kernel, bias, name=f"{layer.name}.folded", stride=layer.stride, groups=groups)
+    return graph.hard_swish(x, name=layer.name)
 
 
-def _squeeze_excite(graph: Graph, weights: Weights, x: str, name: str) -> str:
-    """Gate every channel by what all pixels say together."""
-    gate = graph.mean_over_pixels(x, name=f"{name}.avg_pool")
-    for part in ("conv1", "conv2"):
-        kernel, bias = (weights[f"{name}.{part}.{leaf}"].astype(np.float32) for leaf in ("weight", "bias"))
-        gate = graph.conv(gate, kernel, bias, name=f"{name}.{part}")
-        if part == "conv1":
-            gate = graph.relu(gate, name=f"{name}.relu")
-    return graph.mul(x, graph.hard_sigmoid(gate, name=f"{name}.hardsigmoid"), name=name)
+def _conv_bias(graph: Graph, weights: Weights, x: str, layer: Layer) -> str:
+    kernel, bias = (weights[f"{layer.name}.{leaf}"].astype(np.float32) for leaf in ("weight", "bias"))
+    return graph.conv(x, kernel, bias, name=layer.name)

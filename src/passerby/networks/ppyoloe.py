@@ -8,8 +8,9 @@ of PaddleDetection's `ppyoloe_crn_*` with the large stem and SPP, without alpha.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..types import Weights
+from .exported import pair, steps_of
 from .onnx_graph import BATCH, Graph
 from .parameters import Layer, Shapes, check, folded_conv_bn, merged_branches, shape_of, shapes_of
+
+if TYPE_CHECKING:
+    from ..formats.graph import Program
 
 NETWORK = "PP-YOLOE"
 STRIDES = (32, 16, 8)  # levels in the order of every output
@@ -28,6 +33,7 @@ NECK_CHANNELS = (768, 384, 192)
 NECK_BLOCKS = 3
 SPP_SIZES = (5, 9, 13)
 KNOWN_DEPTHS = (0.33, 0.67, 1.0, 1.33)
+ACTIVATIONS = ("swish", "sigmoid", "hardsigmoid", "softmax")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +137,14 @@ def _basic_blocks(name: str, channels: int, count: int) -> Iterator[Layer]:
 def _backbone_layers(architecture: Architecture) -> Iterator[Layer]:
     channels = architecture.channels
     half = channels[0] // 2
-    for name, inputs, outputs in (("conv1", 3, half), ("conv2", half, half), ("conv3", half, channels[0])):
-        yield Layer(f"backbone.stem.{name}", "conv_bn", outputs, inputs, 3)
+    yield Layer("backbone.stem.conv1", "conv_bn", half, 3, 3, stride=2)
+    yield Layer("backbone.stem.conv2", "conv_bn", half, half, 3)
+    yield Layer("backbone.stem.conv3", "conv_bn", channels[0], half, 3)
     for stage, count in enumerate(architecture.blocks):
         name, inputs, outputs = f"backbone.stages.{stage}", channels[stage], channels[stage + 1]
         middle = (inputs + outputs) // 2
         half = middle // 2
-        yield Layer(f"{name}.conv_down", "conv_bn", middle, inputs, 3)
+        yield Layer(f"{name}.conv_down", "conv_bn", middle, inputs, 3, stride=2)
         yield Layer(f"{name}.conv1", "conv_bn", half, middle)
         yield Layer(f"{name}.conv2", "conv_bn", half, middle)
         yield from _basic_blocks(f"{name}.blocks", half, count)
@@ -173,7 +180,7 @@ def _neck_layers(architecture: Architecture) -> Iterator[Layer]:
         inputs = outputs[level + 1] + outputs[level]
         yield from _neck_stage(f"neck.pan_stages.{level}.0", inputs, outputs[level], blocks=blocks)
     for level in range(2):
-        yield Layer(f"neck.pan_routes.{level}", "conv_bn", outputs[level + 1], outputs[level + 1], 3)
+        yield Layer(f"neck.pan_routes.{level}", "conv_bn", outputs[level + 1], outputs[level + 1], 3, stride=2)
 
 
 def _head_layers(architecture: Architecture) -> Iterator[Layer]:
@@ -211,6 +218,24 @@ def reparameterise(weights: Weights) -> Weights:
     return merged
 
 
+def weights_from_program(program: Program, parameters: Mapping[str, NDArray[Any]]) -> Weights:
+    """Weights (merged form) under Paddle's names from an exported program and its parameters by variable name.
+
+    Anchors that the export stores as parameters are left out: `build_onnx` makes them for any input size.
+
+    Raises:
+        ModelError: `model_mismatch` when the program is not this network, `model_not_finite`.
+    """
+    count = len(steps_of(program, network=NETWORK))
+    for depth in (*KNOWN_DEPTHS, *(blocks / 6 for blocks in range(1, 37))):
+        order = forward_layers(Architecture(depth=depth, width=1.0))
+        if len(order) == count:
+            named = pair(program, parameters, order, network=NETWORK, activations=ACTIVATIONS)
+            Architecture.from_weights(named)
+            return named
+    raise ModelError("model_mismatch", f"the program is not {NETWORK}: no depth has {count} layers")
+
+
 def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProto:
     """Make the detector's graph for one input size.
 
@@ -218,9 +243,9 @@ def build_onnx(weights: Weights, *, input_hw: tuple[int, int]) -> onnx.ModelProt
         weights: all parameters under Paddle's names, training or merged form.
         input_hw: height and width of the network's input, px, multiples of 32.
     Returns:
-        A model with input `image` (N, 3, H, W) float32, RGB normalised, and outputs `boxes` (N, A, 4) float32 x1 y1 x2
-        y2 in network pixels, not clipped, and `scores` (N, C, A) float32 after the sigmoid. N is free. Anchors: levels of
-        stride 32, 16, 8, each row by row. BatchNorm is folded into the convolutions.
+        A model with input `image` (N, 3, H, W) float32, RGB normalised, and outputs `boxes` (N, A, 4) float32 x1 y1
+        x2 y2 in network pixels, not clipped, and `scores` (N, C, A) float32 after the sigmoid. N is free. Anchors:
+        levels of stride 32, 16, 8, each row by row. BatchNorm is folded into the convolutions.
     Raises:
         ModelError: see `Architecture.from_weights`.
     """
@@ -236,6 +261,7 @@ class _Builder:
     def __init__(self, weights: Weights, architecture: Architecture) -> None:
         self.weights = weights
         self.architecture = architecture
+        self.strides = {layer.name: layer.stride for layer in layers(architecture)}
         self.graph = Graph("ppyoloe")
 
     def model(self, input_hw: tuple[int, int]) -> onnx.ModelProto:
@@ -255,11 +281,10 @@ class _Builder:
     def weight(self, name: str) -> NDArray[np.float32]:
         return self.weights[name].astype(np.float32)
 
-    def conv_bn(self, x: str, name: str, *, stride: int = 1) -> str:
-        kernel, bias = folded_conv_bn(self.weights, name)
-        graph = self.graph
-        x = graph.conv(x, kernel.astype(np.float32), bias.astype(np.float32), name=f"{name}.folded", stride=stride)
-        return graph.swish(x, name=name)
+    def conv_bn(self, x: str, name: str) -> str:
+        kernel, bias = (values.astype(np.float32) for values in folded_conv_bn(self.weights, name))
+        x = self.graph.conv(x, kernel, bias, name=f"{name}.folded", stride=self.strides[name])
+        return self.graph.swish(x, name=name)
 
     def conv_bias(self, x: str, name: str) -> str:
         return self.graph.conv(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), name=name)
@@ -271,8 +296,8 @@ class _Builder:
 
     def backbone(self, x: str) -> list[str]:
         """Features of strides 8, 16, 32."""
-        for name, stride in (("conv1", 2), ("conv2", 1), ("conv3", 1)):
-            x = self.conv_bn(x, f"backbone.stem.{name}", stride=stride)
+        for name in ("conv1", "conv2", "conv3"):
+            x = self.conv_bn(x, f"backbone.stem.{name}")
         features = []
         for stage, blocks in enumerate(self.architecture.blocks):
             x = self.backbone_stage(x, f"backbone.stages.{stage}", blocks=blocks)
@@ -281,7 +306,7 @@ class _Builder:
 
     def backbone_stage(self, x: str, name: str, *, blocks: int) -> str:
         graph = self.graph
-        x = self.conv_bn(x, f"{name}.conv_down", stride=2)
+        x = self.conv_bn(x, f"{name}.conv_down")
         straight = self.conv_bn(x, f"{name}.conv1")
         y = self.conv_bn(x, f"{name}.conv2")
         for index in range(blocks):
@@ -305,7 +330,7 @@ class _Builder:
             top_down.append(x)
         outputs = [x]
         for level in (1, 0):
-            x = self.conv_bn(x, f"neck.pan_routes.{level}", stride=2)
+            x = self.conv_bn(x, f"neck.pan_routes.{level}")
             x = graph.concat(x, top_down[level], name=f"neck.pan_stages.{level}.concat")
             x = self.neck_stage(x, f"neck.pan_stages.{level}.0")
             outputs.insert(0, x)
