@@ -36,13 +36,14 @@ from .config_schema import (
 )
 from .errors import ArgumentError, shown
 from .formats.safe_yaml import PlainPath
-from .models.catalogue import ENTRIES
+from .models.catalogue import ENTRIES, SHIPPED_ATTRIBUTES, SHIPPED_DETECTOR
 from .thresholds import ClassThreshold
 
-PIPELINE_NAMES = ("pedestrian_attribute_recognition",)
+DEFAULT_PIPELINE = "pedestrian_attribute_recognition"
+PIPELINE_NAMES = (DEFAULT_PIPELINE,)
 DETECTION, CLASSIFICATION = "SubModules.Detection", "SubModules.Classification"
 # The shipped configuration names these; a file that leaves a section out gets them too.
-DEFAULT_DETECTOR, DEFAULT_ATTRIBUTES = "passerby-detector-416", "passerby-attributes"
+DEFAULT_DETECTOR, DEFAULT_ATTRIBUTES = SHIPPED_DETECTOR, SHIPPED_ATTRIBUTES
 DETECTION_THRESHOLD, CLASSIFICATION_THRESHOLD = 0.5, 0.7
 # Models whose labels are known before they are loaded: a list of another length is a mistake in the file.
 LABEL_COUNTS = {"PP-LCNet_x1_0_pedestrian_attribute": 26}
@@ -92,7 +93,7 @@ class PipelineConfig:
     engine: str | None = None
     engine_config: Mapping[str, Any] | None = None
     serving: Mapping[str, Any] = field(default_factory=dict)
-    source: str = "pedestrian_attribute_recognition"
+    source: str = DEFAULT_PIPELINE
     raw: Mapping[Any, Any] = field(default_factory=dict, repr=False)
 
 

@@ -1,0 +1,105 @@
+"""The table of commands, and the original's command line without a command: `passerby --pipeline ... --input ...`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .._version import __version__
+from ..errors import ArgumentError
+from . import config, doctor, labels, models, options, output, predict
+
+app = typer.Typer(
+    cls=options.group_with_examples(
+        "passerby predict street.jpg --save-path output",
+        "passerby --pipeline pedestrian_attribute_recognition --input street.jpg --save_path output",
+        "passerby --get_pipeline_config pedestrian_attribute_recognition --save_path my_path",
+    ),
+    # plain help and plain errors: no import of rich, no colour codes, no boxes around one-line messages
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command(
+    cls=options.with_examples(
+        "passerby predict street.jpg",
+        "passerby predict photos/ --jsonl --save-path output > results.jsonl",
+        "passerby predict street.jpg --cls-threshold default=0.7,hat=0.4",
+    )
+)(predict.predict)
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.command(cls=options.with_examples("passerby labels", "passerby labels my_model.onnx --json"))(labels.labels)
+app.command(cls=options.with_examples("passerby doctor", "passerby doctor --json"))(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.put(f"passerby {__version__}\n")
+        raise typer.Exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", metavar="NAME|FILE", help="Built-in pipeline or its YAML file.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="INPUT", help="Picture, folder, URL or pattern.")
+    ] = None,
+    save_path: options.SavePath = None,
+    device: options.Device = None,
+    use_hpip: options.UseHpip = False,
+    hpi_config: options.HpiConfig = None,
+    det_threshold: options.DetThreshold = None,
+    cls_threshold: options.ClsThreshold = None,
+    get_pipeline_config: Annotated[
+        str | None,
+        typer.Option(
+            "--get-pipeline-config",
+            "--get_pipeline_config",
+            metavar="NAME",
+            help="Write that pipeline's YAML into --save_path, every key explained.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    as_lines: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as results come.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One line a pedestrian, all probabilities.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Finds every pedestrian in a picture and describes them, offline.
+
+    The flags below are those of PaddleX's command line and print a result as it does; `passerby predict` is the same
+    with more choices.
+    """
+    flags: list[Any] = [pipeline, inputs, save_path, device, use_hpip, hpi_config, det_threshold, cls_threshold]
+    flags += [get_pipeline_config, as_json, as_lines, as_csv, quiet, verbose]
+    if ctx.invoked_subcommand is not None:
+        if any(flags):
+            hint = f"write them after it: passerby {ctx.invoked_subcommand} ..."
+            raise ArgumentError("bad_argument", f"flags stand before the command {ctx.invoked_subcommand}", hint=hint)
+        return
+    if not any(flags):
+        output.put(ctx.get_help() + "\n")
+        raise typer.Exit(2)
+    if get_pipeline_config is not None:
+        config.write_config(get_pipeline_config, save_path or ".", quiet=quiet)
+        return
+    request = predict.Request(
+        inputs=inputs or [],
+        format=output.chosen(as_json=as_json, as_lines=as_lines, as_csv=as_csv) or output.PaddleLines,
+        pipeline=pipeline,
+        save_path=save_path,
+        device=device,
+        use_hpip=use_hpip,
+        hpi_config=hpi_config,
+        det_threshold=det_threshold,
+        cls_threshold=cls_threshold,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    raise typer.Exit(predict.run(request))

@@ -1,0 +1,129 @@
+"""The frame around every command: errors to one line and an exit code, signals, closed pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import typer
+
+from ..errors import ArgumentError, EngineError, InternalError, Interrupted, PasserbyError, shown
+
+# typer keeps its base of usage errors in a module that has moved between versions; the class itself can be reached.
+UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
+# Order of reliability.md: with several failures the first of these that occurred is the exit code.
+SEVERITY = (130, 5, 4, 3, 2, 1, 0)
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived. No `Exception`, so that nothing which handles errors of an input swallows it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    Args:
+        arguments: words after the program's name; default those of the process.
+    """
+    _text_streams()
+    _catch_signals()
+    try:
+        return _command(list(sys.argv[1:] if arguments is None else arguments))
+    except PasserbyError as error:
+        tell(error)
+        return error.exit_code
+    except (Stopped, KeyboardInterrupt, typer.Abort):
+        tell(Interrupted("interrupted", "stopped on request"))
+        return 130
+    except BrokenPipeError:
+        return closed_pipe(0)
+    except MemoryError:
+        tell(EngineError("out_of_memory", "not enough memory to load the models"))
+        return 4
+    except Exception as bug:
+        traceback.print_exc()
+        tell(InternalError("internal", f"a bug of passerby: {shown(repr(bug))}", hint="please report the lines above"))
+        return 1
+
+
+def _command(arguments: list[str]) -> int:
+    # `app` imports typer's parser and every command's options, none of the engines.
+    from .app import app
+
+    try:
+        code = app(arguments, prog_name="passerby", standalone_mode=False)
+    except UsageError as wrong:
+        raise _usage_error(wrong) from None
+    except OSError as failed:
+        if isinstance(failed, BrokenPipeError):
+            raise
+        raise InternalError("internal", f"the system refused: {shown(failed.strerror or failed)}") from failed
+    if code == 130:
+        raise Stopped
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(wrong: Exception) -> ArgumentError:
+    said = str(getattr(wrong, "format_message", lambda: str(wrong))()).strip().rstrip(".")
+    context = getattr(wrong, "ctx", None)
+    command = getattr(context, "command_path", "passerby")
+    happened = shown(said[:1].lower() + said[1:], 200)
+    return ArgumentError("bad_argument", happened, hint=f"see `{command} --help`")
+
+
+def tell(error: PasserbyError) -> None:
+    """One line about an error on stderr."""
+    say(error.message)
+
+
+def say(line: str) -> None:
+    """One line on stderr; a closed stderr is no reason to fail."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def worst(codes: Sequence[int]) -> int:
+    """The exit code of several outcomes."""
+    return next(code for code in SEVERITY if code in codes or code == 0)
+
+
+def code_for_input(error: PasserbyError) -> int:
+    """Exit code of an error that one input met: an engine that failed on one picture is not a missing engine."""
+    return 1 if error.name in ("engine_failed", "out_of_memory") else error.exit_code
+
+
+def closed_pipe(code: int) -> int:
+    """The reader of stdout has gone: end quietly with what was reached."""
+    # Python flushes stdout at exit, which would complain about the closed pipe once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _text_streams() -> None:
+    """File names need not be Unicode: what cannot be encoded is shown escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _catch_signals() -> None:
+    """First SIGINT or SIGTERM: stop in order. A second one: at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *_: os._exit(130))
+        raise Stopped
+
+    if threading.current_thread() is not threading.main_thread():
+        return  # whoever embeds us handles signals
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # whoever started us with signals ignored (nohup, a background job) means it
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
