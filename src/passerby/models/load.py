@@ -1,15 +1,30 @@
-"""A name or a path becomes one checked .onnx in memory: what every stage runs."""
+"""A name or a path becomes one checked .onnx in memory: what every stage runs.
+
+Shipped models are read from the package. Official names come from the cache or the network, own weights from a folder
+in Paddle's layout, a .pdparams or one of our .onnx files. What is no .onnx yet is converted, and the result is kept in
+the cache under the hash of what it was made from.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from .._version import __version__
 from ..errors import ModelError, shown
+from ..formats.door import WEIGHT_BYTES
 from ..formats.metadata import Kind, ModelMetadata
+from ..formats.model_dir import read_model_dir
 from ..formats.onnx_file import read_onnx
-from . import catalogue
+from ..formats.pdparams import read_pdparams
+from . import cache, catalogue
+from .convert import CONVERSION, convert
+from .download import STDERR, Reports
+
+KINDS: dict[Kind, str] = {"detector": "a detector", "attributes": "an attribute model"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,33 +42,67 @@ class LoadedModel:
     source: str
 
 
-def load_model(name: str, model_dir: Path | None = None, *, kind: Kind | None = None) -> LoadedModel:
+def load_model(
+    name: str, model_dir: Path | None = None, *, kind: Kind | None = None, reports: Reports = STDERR
+) -> LoadedModel:
     """Load a model by its name, or from the user's own files.
 
     Args:
         name: a name of the catalogue; with `model_dir`, any name.
         model_dir: a folder in Paddle's layout, a .pdparams file or one of our .onnx files.
         kind: what the model is needed for; None takes either.
+        reports: where a download says what it does.
     Raises:
         ModelError: any of its names.
+        OutputError: `output_full`, the disk is full in a download.
     """
     if model_dir is not None:
-        model = _from_onnx(model_dir.read_bytes(), source=str(model_dir))
+        model = load_path(model_dir, name=name)
     else:
-        model = _shipped(catalogue.find(name))
+        entry = catalogue.find(name)
+        model = _shipped(entry) if entry.shipped else _official(entry, reports)
     if kind is not None and model.metadata.kind != kind:
-        what = {"detector": "a detector", "attributes": "an attribute model"}
-        raise ModelError(
-            "model_mismatch",
-            f"{shown(name)} is {what[model.metadata.kind]}, {what[kind]} is needed",
-            input=model.source,
-        )
+        happened = f"{shown(name)} is {KINDS[model.metadata.kind]}, {KINDS[kind]} is needed"
+        raise ModelError("model_mismatch", happened, input=model.source)
     return model
 
 
-def _from_onnx(data: bytes, *, source: str) -> LoadedModel:
-    file = read_onnx(data, input=source)
-    return LoadedModel(model_bytes=file.model_bytes, metadata=file.metadata, source=source)
+def load_path(path: Path, *, name: str) -> LoadedModel:
+    """Load a model from files: a folder in Paddle's layout or with one model file in it, .pdparams, or .onnx.
+
+    Args:
+        name: what the model is called from now on; a name of the catalogue must be the one in `inference.yml`.
+    Raises:
+        ModelError: `model_missing` (nothing there, or not what is due), and what the readers say.
+    """
+    files = _files(path)
+    if path.is_dir() and len(files) == 1 and files[0].suffix in cache.MODEL_SUFFIXES:
+        path = files[0]
+    if path.is_dir():
+        return _converted(path, files, name)
+    if path.suffix == ".onnx":
+        return _from_onnx(_read(path), source=str(path))
+    if path.suffix == ".pdparams":
+        return _converted(path, files, name)
+    raise ModelError(
+        "model_unsupported",
+        "a model is a folder in Paddle's layout, a .pdparams file or one of our .onnx files",
+        input=str(path),
+        hint="an archive is unpacked by `passerby models import`" if ".tar" in path.suffixes else None,
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a model at `path` may be made of."""
+    try:
+        if path.is_dir():
+            return cache.model_files(path)
+        if path.is_file():
+            return [path]
+        happened = "no regular file" if path.exists() else "there is no such file or folder"
+    except (OSError, ValueError):
+        happened = "the path cannot be looked at"
+    raise ModelError("model_missing", happened, input=str(path), hint="check model_dir")
 
 
 def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
@@ -66,3 +115,73 @@ def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
             hint="install the package again from its wheel",
         )
     return _from_onnx(file.read_bytes(), source=entry.name)
+
+
+def _official(entry: catalogue.CatalogueEntry, reports: Reports) -> LoadedModel:
+    """A downloaded model. What was downloaded just now stays in the cache only if it can be loaded."""
+    with cache.opened(entry, reports=reports) as folder:
+        model = load_path(folder, name=entry.name)
+        if model.metadata.kind != entry.kind:
+            happened = f"the files are {KINDS[model.metadata.kind]}, {KINDS[entry.kind]} is due"
+            raise ModelError("model_mismatch", happened, input=entry.name)
+        return LoadedModel(model_bytes=model.model_bytes, metadata=model.metadata, source=entry.name)
+
+
+def _from_onnx(data: bytes, *, source: str) -> LoadedModel:
+    file = read_onnx(data, input=source)
+    return LoadedModel(model_bytes=file.model_bytes, metadata=file.metadata, source=source)
+
+
+def _converted(path: Path, files: Sequence[Path], name: str) -> LoadedModel:
+    """A model made from Paddle's files, from the cache when these very files were converted before."""
+    key = _key(files, name)
+    # A link may leave the folder, which only the reader refuses.
+    kept = None if any(file.is_symlink() for file in files) else cache.find_converted(key)
+    if kept is not None:
+        return _from_onnx(kept, source=str(path))
+    card = _card(name)
+    if path.is_dir():
+        found = read_model_dir(path)
+        _check_name(name, found.described.model_name, path)
+        data = convert(found.weights, name=name, described=found.described, card=card, input=str(path))
+    else:
+        data = convert(read_pdparams(_read(path), input=str(path)), name=name, card=card, input=str(path))
+    model = _from_onnx(data, source=str(path))
+    cache.keep_converted(key, data)
+    return model
+
+
+def _check_name(name: str, described: str, path: Path) -> None:
+    """Refuse a folder of one official model under the name of another."""
+    if described != name and described in catalogue.ENTRIES and name in catalogue.ENTRIES:
+        raise ModelError(
+            "model_mismatch",
+            f"inference.yml says this is {described}, asked for was {shown(name)}",
+            input=str(path),
+            hint="correct model_name or model_dir",
+        )
+
+
+def _card(name: str) -> dict[str, str]:
+    entry = catalogue.ENTRIES.get(name)
+    return {"converted_by": f"passerby {__version__}", **({"licence": entry.licence} if entry else {})}
+
+
+def _key(files: Sequence[Path], name: str) -> str:
+    """Names the outcome of a conversion: everything that it depends on, hashed."""
+    digest = hashlib.sha256(f"{__version__}/{CONVERSION}/{name}".encode("utf-8", "surrogatepass"))
+    for file in files:
+        digest.update(f"/{file.name}/{cache.sha256_of(file)}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path) -> bytes:
+    """A model file's bytes, its size looked at first."""
+    try:
+        size = path.stat().st_size
+        if size > WEIGHT_BYTES:
+            raise ModelError("model_too_large", f"{size} bytes, the limit is {WEIGHT_BYTES}", input=str(path))
+        return path.read_bytes()
+    except OSError as reason:
+        happened = f"the file cannot be read ({shown(reason.strerror)})"
+        raise ModelError("model_missing", happened, input=str(path)) from None

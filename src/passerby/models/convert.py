@@ -1,0 +1,146 @@
+"""Weights of one of the two networks, in Paddle's names, become one .onnx file with everything it needs inside.
+
+Which network it is comes from the names; its size from the shapes, each of which is checked. Labels and input recipe
+come from `inference.yml` where there is one, else they are those of the official models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from ..errors import ModelError, shown
+from ..formats.inference_yml import InferenceYml
+from ..formats.metadata import Group, InputRecipe, Kind, Label, ModelMetadata
+from ..formats.onnx_file import write_onnx
+from ..networks import pplcnet, ppyoloe
+from ..types import Weights
+from . import pa100k
+
+# A change in what `convert` writes for the same weights needs another number: converted models are kept.
+CONVERSION = 1
+
+DETECTOR_INPUT = InputRecipe(height=640, width=640, interpolation="cubic")
+ATTRIBUTES_INPUT = InputRecipe(height=256, width=192, interpolation="linear")
+THRESHOLD = 0.5
+PEDESTRIAN = Label(id="pedestrian", en="pedestrian")
+
+
+def convert(
+    weights: Weights,
+    *,
+    name: str,
+    described: InferenceYml | None = None,
+    card: Mapping[str, Any] | None = None,
+    input: str | None = None,
+) -> bytes:
+    """Make a model file.
+
+    Args:
+        weights: all parameters under Paddle's names, in the training or the merged form.
+        name: what the model is called.
+        described: its `inference.yml`, None for the recipe and labels of the official models.
+        card: licence, source and the like.
+        input: where the weights came from, for messages.
+    Raises:
+        ModelError: `model_mismatch` (no such network, labels that do not fit), `model_not_finite`,
+            `model_unsupported` (an input size the network cannot have).
+    """
+    kind, network = network_of(weights, input=input)
+    if described is not None and described.kind != kind:
+        raise ModelError(
+            "model_mismatch", f"inference.yml belongs to another network than these {network} weights", input=input
+        )
+    recipe = described.input if described else DETECTOR_INPUT if kind == "detector" else ATTRIBUTES_INPUT
+    model, count = _built(weights, kind, recipe, input)
+    labels = _labels(kind, described, count)
+    if len(labels) != count:
+        raise ModelError("model_mismatch", f"{len(labels)} labels for a network with {count} outputs", input=input)
+    metadata = ModelMetadata(
+        kind=kind,
+        name=name,
+        network=network,
+        input=recipe,
+        labels=labels,
+        thresholds=described.thresholds if described else (THRESHOLD,) * count,
+        groups=_groups(labels),
+        card=dict(card or {}),
+    )
+    return write_onnx(model, metadata)
+
+
+def network_of(weights: Weights, *, input: str | None = None) -> tuple[Kind, str]:
+    """Which network the names belong to: its kind and the name of its family.
+
+    Raises:
+        ModelError: `model_mismatch`, neither.
+    """
+    if any(name.startswith("yolo_head.") for name in weights):
+        return "detector", ppyoloe.NETWORK
+    if any(name.startswith("blocks2.0.") for name in weights):
+        return "attributes", pplcnet.NETWORK
+    found = ", ".join(shown(name, 40) for name in list(weights)[:3]) or "none"
+    raise ModelError(
+        "model_mismatch",
+        f"{len(weights)} tensors ({found}) that belong neither to {ppyoloe.NETWORK} nor to {pplcnet.NETWORK}",
+        input=input,
+    )
+
+
+def _built(weights: Weights, kind: Kind, recipe: InputRecipe, input: str | None) -> tuple[onnx.ModelProto, int]:
+    """The graph, and how many classes it has."""
+    input_hw = (recipe.height, recipe.width)
+    if kind == "attributes":
+        count = pplcnet.Architecture.from_weights(weights).num_classes
+        return pplcnet.build_onnx(weights, input_hw=input_hw), count
+    if recipe.height % 32 or recipe.width % 32:
+        happened = f"an input of {recipe.height} x {recipe.width}, the sides must be multiples of 32"
+        raise ModelError("model_unsupported", happened, input=input)
+    count = ppyoloe.Architecture.from_weights(weights).num_classes
+    return ppyoloe.build_onnx(weights, input_hw=input_hw), count
+
+
+def _labels(kind: Kind, described: InferenceYml | None, count: int) -> tuple[Label, ...]:
+    if described is not None:
+        return labels_from_texts(described.labels)
+    if kind == "detector" and count == 1:
+        return (PEDESTRIAN,)
+    if kind == "attributes" and count == len(pa100k.LABELS):
+        return pa100k.LABELS
+    return tuple(Label(id=f"label_{i}", en=f"label {i}") for i in range(count))
+
+
+def labels_from_texts(texts: tuple[str, ...]) -> tuple[Label, ...]:
+    """Labels from the texts of an `inference.yml`, such as `Hat(帽子)`.
+
+    The official ones are recognised by their Chinese part and get their id and group; others get an id made from
+    the text, with a number behind it where two would be the same.
+
+    >>> [label.id for label in labels_from_texts(("Hat(帽子)", "Red Hat", "red-hat"))]
+    ['hat', 'red_hat', 'red_hat_2']
+    """
+    official = {label.zh: label for label in pa100k.LABELS}
+    labels: list[Label] = []
+    taken: set[str] = set()
+    for text in texts:
+        found = re.fullmatch(r"(.*?)\((.*)\)", text)
+        en, zh = (found[1], found[2]) if found and not found[2].isascii() else (text, "")
+        label = official.get(zh) or Label(id=_id(en), en=en, zh=zh)
+        number, id = 2, label.id
+        while id in taken:
+            id, number = f"{label.id}_{number}", number + 1
+        taken.add(id)
+        labels.append(Label(id=id, en=label.en, zh=label.zh, group=label.group))
+    return tuple(labels)
+
+
+def _id(text: str) -> str:
+    return re.sub(r"\W+", "_", text.lower()).strip("_") or "label"
+
+
+def _groups(labels: tuple[Label, ...]) -> tuple[Group, ...]:
+    used = {label.group for label in labels}
+    return tuple(group for group in pa100k.GROUPS if group.id in used)
