@@ -12,7 +12,7 @@ import typer
 
 from ..errors import OutputError, shown
 from . import options, output
-from .run import say
+from .exits import say
 
 DEFAULT_NAME = "pedestrian_attribute_recognition"
 Source = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Built-in pipeline or YAML file.")]

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import shown
 from . import options, output
-from .run import worst
+from .exits import worst
 
 
 def doctor(as_json: options.Json = False) -> None:

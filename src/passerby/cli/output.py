@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import PATH_SHOWN, ArgumentError, shown
+from .exits import PipeClosed
 
 if TYPE_CHECKING:
     from ..formats.metadata import Label
@@ -41,9 +42,16 @@ def chosen(*, as_json: bool, as_lines: bool, as_csv: bool) -> Format | None:
 
 
 def put(text: str) -> None:
-    """Text on stdout, at once: a reader in a pipe sees each result when it is there."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Text on stdout, at once: a reader in a pipe sees each result when it is there.
+
+    Raises:
+        PipeClosed: nobody reads any more.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise PipeClosed from None
 
 
 class PaddleLines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ArgumentError, PasserbyError, shown
+from ..errors import ArgumentError, OutputError, PasserbyError, shown
 from . import options, output
-from .run import Stopped, closed_pipe, code_for_input, say, tell, worst
+from .exits import PipeClosed, Stopped, code_for_input, leave_pipe, say, tell, worst
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -61,6 +61,54 @@ class Tally:
     def __str__(self) -> str:
         failed = f", {self.failed} not analysed" if self.failed else ""
         return f"{self.pictures} picture{_s(self.pictures)}{failed}, {self.persons} pedestrian{_s(self.persons)}"
+
+
+class Saver:
+    """Writes what `--save_path` asks for: both files into a folder, or one file, when its suffix says so."""
+
+    def __init__(self, save_path: str | None) -> None:
+        self._path = None if save_path is None else Path(save_path)
+        self._saved = 0
+
+    def _single(self) -> bool:
+        from .. import files
+
+        path = self._path
+        return (
+            path is not None and not path.is_dir() and (path.suffix.lower() == ".json" or files.is_picture_name(path))
+        )
+
+    def try_out(self) -> None:
+        """Find out before any model is loaded whether results can be written.
+
+        Raises:
+            OutputError: `output_unwritable`, `output_full`.
+        """
+        if self._path is not None:
+            from .. import files
+
+            files.check_writable(self._path.parent if self._single() else self._path)
+
+    def save(self, result: Result) -> None:
+        """
+        Raises:
+            OutputError: also `output_conflict`, when a second result would replace the first one's file.
+        """
+        if self._path is None:
+            return
+        if not self._single():
+            result.save_to_json(self._path)
+            result.save_to_img(self._path)
+            return
+        if self._saved:
+            raise OutputError(
+                "output_conflict", "one file for several results", input=str(self._path), hint="name a folder"
+            )
+        self._saved += 1
+        if self._path.suffix.lower() == ".json":
+            result.save_to_json(self._path)
+        else:
+            result.save_to_img(self._path)
 
 
 def _s(count: int) -> str:
@@ -129,10 +177,8 @@ def run(request: Request) -> int:
     from ..config import DEFAULT_PIPELINE, load_pipeline_config
 
     load_pipeline_config(request.pipeline or DEFAULT_PIPELINE)  # a mistake shows before anything heavy is loaded
-    if request.save_path is not None:
-        from .. import files
-
-        files.check_writable(Path(request.save_path))
+    saver = Saver(request.save_path)
+    saver.try_out()
 
     from .. import create_pipeline
 
@@ -145,9 +191,10 @@ def run(request: Request) -> int:
     results = pipeline.predict(_input(request.inputs), on_error="record", **arguments)
     tally = Tally()
     try:
-        _deliver(results, request.format(pipeline.labels), request, tally)
-    except BrokenPipeError:
-        return closed_pipe(worst(tally.codes))
+        _deliver(results, request.format(pipeline.labels), saver, tally, quiet=request.quiet)
+    except PipeClosed:
+        leave_pipe()
+        return worst(tally.codes)
     except Stopped:
         say(f"interrupted: stopped after {tally}{_written(request)}")
         return 130
@@ -185,21 +232,20 @@ def _written(request: Request) -> str:
     return "" if request.save_path is None else f"; written to {shown(request.save_path, 200)}"
 
 
-def _deliver(results: Iterator[Result], writer: output.Writer, request: Request, tally: Tally) -> None:
+def _deliver(results: Iterator[Result], writer: output.Writer, saver: Saver, tally: Tally, *, quiet: bool) -> None:
     """Save and print each result as it comes; the document on stdout is closed whatever happens."""
-    with _progress(request) as show:
+    with _progress(quiet=quiet) as show:
         try:
             for result in results:
                 tally.add(result)
-                if result.error is not None:
+                if result.error is None:
+                    saver.save(result)
+                else:
                     show("")
                     tell(result.error)
-                elif request.save_path is not None:
-                    result.save_to_json(request.save_path)
-                    result.save_to_img(request.save_path)
                 writer.write(result)
                 show(str(tally))
-        except BrokenPipeError:
+        except PipeClosed:
             raise
         except BaseException:
             writer.close()
@@ -208,9 +254,9 @@ def _deliver(results: Iterator[Result], writer: output.Writer, request: Request,
 
 
 @contextmanager
-def _progress(request: Request) -> Iterator[Any]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """A line on a terminal's stderr that is written over, while stdout goes elsewhere; nothing in any other case."""
-    active = sys.stderr.isatty() and not sys.stdout.isatty() and not request.quiet
+    active = sys.stderr.isatty() and not sys.stdout.isatty() and not quiet
 
     def show(line: str) -> None:
         if active:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -14,15 +13,11 @@ from types import FrameType
 import typer
 
 from ..errors import ArgumentError, EngineError, InternalError, Interrupted, PasserbyError, shown
+from .app import app
+from .exits import PipeClosed, Stopped, leave_pipe, tell
 
 # typer keeps its base of usage errors in a module that has moved between versions; the class itself can be reached.
 UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
-# Order of reliability.md: with several failures the first of these that occurred is the exit code.
-SEVERITY = (130, 5, 4, 3, 2, 1, 0)
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived. No `Exception`, so that nothing which handles errors of an input swallows it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,12 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _command(list(sys.argv[1:] if arguments is None else arguments))
     except PasserbyError as error:
         tell(error)
+        if error.name == "internal":
+            traceback.print_exc()
         return error.exit_code
     except (Stopped, KeyboardInterrupt, typer.Abort):
         tell(Interrupted("interrupted", "stopped on request"))
         return 130
-    except BrokenPipeError:
-        return closed_pipe(0)
+    except PipeClosed:
+        leave_pipe()
+        return 0
     except MemoryError:
         tell(EngineError("out_of_memory", "not enough memory to load the models"))
         return 4
@@ -53,56 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    # `app` imports typer's parser and every command's options, none of the engines.
-    from .app import app
-
     try:
         code = app(arguments, prog_name="passerby", standalone_mode=False)
     except UsageError as wrong:
         raise _usage_error(wrong) from None
-    except OSError as failed:
-        if isinstance(failed, BrokenPipeError):
-            raise
-        raise InternalError("internal", f"the system refused: {shown(failed.strerror or failed)}") from failed
-    if code == 130:
-        raise Stopped
     return code if isinstance(code, int) else 0
 
 
 def _usage_error(wrong: Exception) -> ArgumentError:
+    """typer's errors in our one-line form."""
     said = str(getattr(wrong, "format_message", lambda: str(wrong))()).strip().rstrip(".")
-    context = getattr(wrong, "ctx", None)
-    command = getattr(context, "command_path", "passerby")
+    command = getattr(getattr(wrong, "ctx", None), "command_path", "passerby")
     happened = shown(said[:1].lower() + said[1:], 200)
     return ArgumentError("bad_argument", happened, hint=f"see `{command} --help`")
-
-
-def tell(error: PasserbyError) -> None:
-    """One line about an error on stderr."""
-    say(error.message)
-
-
-def say(line: str) -> None:
-    """One line on stderr; a closed stderr is no reason to fail."""
-    with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def worst(codes: Sequence[int]) -> int:
-    """The exit code of several outcomes."""
-    return next(code for code in SEVERITY if code in codes or code == 0)
-
-
-def code_for_input(error: PasserbyError) -> int:
-    """Exit code of an error that one input met: an engine that failed on one picture is not a missing engine."""
-    return 1 if error.name in ("engine_failed", "out_of_memory") else error.exit_code
-
-
-def closed_pipe(code: int) -> int:
-    """The reader of stdout has gone: end quietly with what was reached."""
-    # Python flushes stdout at exit, which would complain about the closed pipe once more.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
 
 
 def _text_streams() -> None:
