@@ -8,7 +8,7 @@ recorded from the operator itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from .formats.metadata import NmsRecipe
 
 COMPACT_BELOW = 0.6  # share of candidates still alive under which copying them together pays
+
+
+class Found(NamedTuple):
+    """What survived suppression, grouped by class ascending, best score first within a class.
+
+    class_ids: (K,) int64. scores: (K,) float32. boxes_xyxy: (K, 4) float32. anchors: (K,) rows of the given boxes.
+    """
+
+    class_ids: NDArray[np.int64]
+    scores: Scores
+    boxes_xyxy: BoxesXyxy
+    anchors: NDArray[np.intp]
 
 
 def areas(boxes_xyxy: BoxesXyxy) -> NDArray[np.float32]:
@@ -139,9 +151,7 @@ def _greedy(boxes_xyxy: BoxesXyxy, *, threshold: np.float32, limit: int) -> list
     return kept
 
 
-def multiclass_nms(
-    boxes_xyxy: BoxesXyxy, scores: NDArray[np.float32], recipe: NmsRecipe
-) -> tuple[NDArray[np.int64], Scores, BoxesXyxy, NDArray[np.intp]]:
+def multiclass_nms(boxes_xyxy: BoxesXyxy, scores: NDArray[np.float32], recipe: NmsRecipe) -> Found:
     """Suppress within each class, then keep the best `keep_top_k` of all.
 
     Args:
@@ -149,8 +159,7 @@ def multiclass_nms(
         scores: (C, M) float32.
         recipe: see `nms`.
     Returns:
-        class_ids (K,) int64, scores (K,) float32, boxes (K, 4) float32, anchors (K,): rows of `boxes_xyxy`.
-        Grouped by class ascending, best score first within a class. New memory.
+        The K survivors, in new memory.
     """
     kept = [nms(boxes_xyxy, row, recipe) for row in scores]
     class_ids = np.repeat(np.arange(len(kept), dtype=np.int64), [len(k) for k in kept])
@@ -159,7 +168,7 @@ def multiclass_nms(
     if 0 <= recipe.keep_top_k < len(anchors):
         best = np.sort(np.argsort(-found, kind="stable")[: recipe.keep_top_k])
         class_ids, anchors, found = class_ids[best], anchors[best], found[best]
-    return class_ids, found, boxes_xyxy[anchors], anchors
+    return Found(class_ids, found, boxes_xyxy[anchors], anchors)
 
 
 def scale_boxes(boxes_xyxy: BoxesXyxy, *, network_hw: tuple[int, int], image_hw: tuple[int, int]) -> BoxesXyxy:
@@ -196,4 +205,5 @@ def clip_boxes(boxes_xyxy: BoxesXyxy, *, image_hw: tuple[int, int]) -> BoxesXyxy
 
 def has_area(boxes_xyxy: BoxesXyxy) -> NDArray[np.bool_]:
     """Which boxes (N, 4) have width and height above 0; False where a coordinate is NaN."""
-    return np.all(boxes_xyxy[:, 2:] > boxes_xyxy[:, :2], axis=1)
+    wide_and_high: NDArray[np.bool_] = np.all(boxes_xyxy[:, 2:] > boxes_xyxy[:, :2], axis=1)
+    return wide_and_high

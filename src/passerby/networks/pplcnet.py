@@ -115,11 +115,13 @@ def weights_from_program(program: Program, parameters: Mapping[str, NDArray[Any]
         ModelError: `model_mismatch` when the program is not this network, `model_not_finite`.
     """
     named = pair(program, parameters, layers(Architecture()), network=NETWORK, activations=ACTIVATIONS)
-    dropouts = [operator.attributes for operator in program.operators if operator.kind == "dropout"]
     # the factor 0.8 comes from this operator alone: without it, or in its other mode, the answers would be others
-    scales = [(d.get("mode", d.get("dropout_implementation")), d.get("p", d.get("dropout_prob"))) for d in dropouts]
-    if len(scales) != 1 or scales[0][0] != "downgrade_in_infer" or abs(float(scales[0][1] or 0) - 0.2) > 1e-6:  # type: ignore[arg-type]
-        raise ModelError("model_mismatch", f"the program is not {NETWORK}: its dropout is {shown(scales)}")
+    dropouts = [(op.attributes.get("mode"), op.attributes.get("p")) for op in program.operators if op.kind == "dropout"]
+    match dropouts:
+        case [("downgrade_in_infer", float(share))] if abs(1 - share - DROPOUT_SCALE) < 1e-6:
+            pass
+        case _:
+            raise ModelError("model_mismatch", f"the program is not {NETWORK}: its dropout is {shown(dropouts)}")
     Architecture.from_weights(named)
     return named
 
