@@ -25,18 +25,18 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from passerby.errors import InputError
-from passerby.image_avif import avif_pages
-from passerby.image_bmp import bmp_pages
-from passerby.image_gif import gif_pages
-from passerby.image_jpeg import jpeg_pages
-from passerby.image_kinds import image_kind
-from passerby.image_page import MAX_PIXELS, Page, corrupt, refused, truncated
-from passerby.image_plain import pnm_pages, sun_pages
-from passerby.image_png import png_pages
-from passerby.image_tiff import tiff_pages
-from passerby.image_webp import webp_pages
-from passerby.types import ImageBgr
+from .errors import InputError
+from .image_avif import avif_pages
+from .image_bmp import bmp_pages
+from .image_gif import gif_pages
+from .image_jpeg import jpeg_pages
+from .image_kinds import image_kind
+from .image_page import MAX_PIXELS, Page, corrupt, refused, truncated
+from .image_plain import pnm_pages, sun_pages
+from .image_png import png_pages
+from .image_tiff import tiff_pages
+from .image_webp import webp_pages
+from .types import ImageBgr
 
 MAX_BYTES = 128 << 20
 Encoded = bytes | bytearray | memoryview

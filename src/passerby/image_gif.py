@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 
-from passerby.image_page import Page, check_size, corrupt, too_large, truncated
+from .image_page import Page, check_size, corrupt, too_large, truncated
 
 _TRAILER, _EXTENSION, _FRAME = b";", b"!", b","
 _MAX_EXTENSIONS = 10_000

@@ -11,8 +11,8 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from passerby import exif
-from passerby.image_page import Page, check_size, corrupt, refused, truncated
+from . import exif
+from .image_page import Page, check_size, corrupt, refused, truncated
 
 _SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xE0, 0xE1, 0xEE
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2

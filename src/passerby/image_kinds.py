@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from passerby.errors import InputError
-from passerby.image_page import refused
+from .errors import InputError
+from .image_page import refused
 
 _HEAD = 4096
 _OPEN = {

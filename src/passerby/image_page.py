@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from passerby.errors import InputError
-from passerby.types import ImageBgr
+from .errors import InputError
+from .types import ImageBgr
 
 MAX_PIXELS = 178_956_970
 MAX_SIDE = 1_048_576

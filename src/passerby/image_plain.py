@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.image_page import Page, check_size, corrupt, truncated
-from passerby.types import ImageBgr
+from .image_page import Page, check_size, corrupt, truncated
+from .types import ImageBgr
 
 _PNM_HEADER = re.compile(rb"P([1-6])" + rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})" * 2)
 _PNM_MAXIMUM = re.compile(rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})")

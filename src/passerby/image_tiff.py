@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.image_page import Page, check_size, corrupt, refused, too_large, truncated
+from .image_page import Page, check_size, corrupt, refused, too_large, truncated
 
 _MAX_PAGES = 1000
 _MAX_TAGS = 4096

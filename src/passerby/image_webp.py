@@ -6,8 +6,8 @@ import functools
 import struct
 from collections.abc import Iterator
 
-from passerby import exif
-from passerby.image_page import Page, check_size, corrupt, too_large, truncated
+from . import exif
+from .image_page import Page, check_size, corrupt, too_large, truncated
 
 _ANIMATED = 0x02
 _MAX_CHUNKS = 100_000
