@@ -16,7 +16,15 @@ from passerby.training import assigner, detection_losses  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data/fixtures"
 CASES = json.loads((FIXTURES / "train/assigners.json").read_text())
-LOSSES = np.load(FIXTURES / "train/det_losses.npz")
+
+
+def arrays(name):
+    """A fixture file's arrays, the file closed again."""
+    with np.load(FIXTURES / name) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+LOSSES = arrays("train/det_losses.npz")
 
 
 def tensor(array, *, gradient=False):
@@ -70,7 +78,7 @@ def test_distances_are_clipped_to_the_bins():
 
 @pytest.mark.parametrize("record", CASES, ids=lambda r: f"{r['case']}-{r['assigner']}")
 def test_assigners(record):
-    stored = np.load(FIXTURES / "train/assigners.npz")
+    stored = arrays("train/assigners.npz")
     case = record["case"] + "|"
     height, width = record["image_hw"]
     points, strides, cells = anchors_of(height, width)
@@ -102,7 +110,7 @@ def anchors_of(height, width):
 def test_head_loss(name):
     pdparams = pytest.importorskip("passerby.formats.pdparams")
     weights = pdparams.read_pdparams((FIXTURES / "models/tiny_det/tiny_det.pdparams").read_bytes())
-    stored = np.load(FIXTURES / "train/head_loss.npz")
+    stored = arrays("train/head_loss.npz")
     head = ppyoloe.PPYOLOEHead([48, 24, 12], num_classes=1).eval()
     head.load_state_dict({k[10:]: tensor(v) for k, v in weights.items() if k.startswith("yolo_head.")})
     features = [tensor(stored[f"feat_{i}"], gradient=True) for i in range(3)]

@@ -15,6 +15,12 @@ from passerby.networks.torch.ppyoloe import PPYOLOE, BatchNorm  # noqa: E402
 FIXTURES = Path(__file__).parent / "data/fixtures"
 
 
+def arrays(name):
+    """A fixture file's arrays, the file closed again."""
+    with np.load(FIXTURES / name) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
 @pytest.fixture(scope="module")
 def tiny():
     pdparams = pytest.importorskip("passerby.formats.pdparams")
@@ -33,14 +39,14 @@ def test_state_dict_has_paddles_names_in_order(tiny):
 
 def test_every_layer_matches(tiny):
     model, _ = tiny
-    probe = np.load(FIXTURES / "probes/det_layers.npz")
+    probe = arrays("probes/det_layers.npz")
     outputs = {}
     for name, module in model.named_modules():
         module.register_forward_hook(lambda _m, _i, out, name=name: outputs.__setitem__(name, out))
     with torch.no_grad():
         boxes, scores = model(torch.tensor(probe["input"]))
     compared = 0
-    for key in probe.files:
+    for key in probe:
         output = outputs.get(key.removeprefix("layer:"))
         if key.startswith("layer:") and isinstance(output, torch.Tensor):
             expected = probe[key]

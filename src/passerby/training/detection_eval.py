@@ -107,9 +107,9 @@ def _summary(scores: NDArray[np.float32], hits: NDArray[np.bool_], persons: int)
     )
 
 
-def to_input(images_rgb: NDArray[np.uint8]) -> torch.Tensor:
+def to_input(images_rgb: torch.Tensor) -> torch.Tensor:
     """(N, H, W, 3) uint8 RGB to the normalised (N, 3, H, W) float32 network input, channels last in memory."""
-    images = torch.from_numpy(images_rgb).permute(0, 3, 1, 2).float()  # stays channels last
+    images = images_rgb.permute(0, 3, 1, 2).float()  # stays channels last
     mean = torch.tensor(MEAN_RGB).reshape(1, 3, 1, 1)
     std = torch.tensor(STD_RGB).reshape(1, 3, 1, 1)
     return (images / 255 - mean) / std
@@ -118,7 +118,7 @@ def to_input(images_rgb: NDArray[np.uint8]) -> torch.Tensor:
 def detect(model: PPYOLOE, images_rgb: NDArray[np.uint8], *, min_score: float = MIN_SCORE) -> list[BoxesAndScores]:
     """Boxes (N, 4) in input pixels and scores (N,) of each picture (B, S, S, 3) uint8, after NMS."""
     with torch.inference_mode():
-        boxes, scores = model(to_input(images_rgb))
+        boxes, scores = model(to_input(torch.from_numpy(images_rgb)))
     found = []
     for picture_boxes, picture_scores in zip(boxes.numpy(), scores[:, 0].numpy(), strict=True):
         order = np.argsort(-picture_scores, kind="stable")[:NMS_TOP]
@@ -130,14 +130,19 @@ def detect(model: PPYOLOE, images_rgb: NDArray[np.uint8], *, min_score: float = 
 
 
 def evaluate(
-    model: PPYOLOE, pixels: NDArray[np.uint8], truths: Sequence[NDArray[np.float32]], *, batch: int = 8
+    model: PPYOLOE,
+    pixels: NDArray[np.uint8],
+    truths: Sequence[NDArray[np.float32]],
+    *,
+    min_score: float = MIN_SCORE,
+    batch: int = 8,
 ) -> tuple[dict[str, Precision], list[BoxesAndScores]]:
     """Figures of a model on photos (N, S, S, 3) with truth boxes in pixels, and the boxes found."""
     was_training = model.training
     model.eval()
     found: list[BoxesAndScores] = []
     for start in range(0, len(pixels), batch):
-        found += detect(model, np.ascontiguousarray(pixels[start : start + batch]))
+        found += detect(model, np.ascontiguousarray(pixels[start : start + batch]), min_score=min_score)
     model.train(was_training)
     return figures(truths, found), found
 

@@ -24,9 +24,10 @@ MEAN_RGB = (123.675, 116.28, 103.53)
 SCALE_RGB = (1 / 58.395, 1 / 57.12, 1 / 57.375)
 NMS_IOU = 0.6
 
-SURE_SCORE = 0.45  # a teacher box from here on counts as a person
-DOUBT_SCORE = 0.15  # from here on it is a region without an opinion
+SURE_SCORE = 0.5  # a teacher box from here on counts as a person
+DOUBT_SCORE = 0.3  # from here on it is a region without an opinion
 SAME_PERSON_IOU = 0.5
+PART_SHARE = 0.75  # a box that lies this far inside a marked one may be a part of that person
 
 
 class PicoDetTeacher:
@@ -83,6 +84,14 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
     return np.asarray(overlap / np.maximum(union, 1e-12), np.float32)
 
 
+def inside_share(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share of every box of `a` (N, 4) that lies in every box of `b` (M, 4): (N, M)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    area = (a[:, 2:] - a[:, :2]).prod(axis=1)[:, None]
+    return np.asarray((high - low).clip(0).prod(axis=2) / np.maximum(area, 1e-12), np.float32)
+
+
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], *, iou: float) -> NDArray[np.int64]:
     """Greedy non-maximum suppression: indices kept, best score first; a box goes when its IoU is above `iou`."""
     order = np.argsort(-scores, kind="stable")
@@ -104,14 +113,20 @@ def merge_truth(
         teacher: (T, 4) teacher boxes, same unit.
         scores: (T,) teacher scores.
     Returns:
-        persons (P, 4): all marked boxes, then sure teacher boxes that overlap none; ignored (I, 4): doubtful ones.
+        persons (P, 4): all marked boxes, then sure teacher boxes that overlap none; ignored (I, 4): doubtful
+        ones, and those that may be a part of a marked person.
     """
+    single = suppress(teacher, scores, iou=SAME_PERSON_IOU)
+    teacher, scores = teacher[single], scores[single]
     known = np.zeros((0, 4), np.float32) if marked is None else marked
     new = np.ones(len(teacher), bool)
+    part = np.zeros(len(teacher), bool)
     if len(known) and len(teacher):
         new = iou_matrix(teacher, known).max(axis=1) < SAME_PERSON_IOU
-    persons = np.concatenate([known, teacher[new & (scores >= SURE_SCORE)]])
-    return persons, teacher[new & (scores >= DOUBT_SCORE) & (scores < SURE_SCORE)]
+        part = inside_share(teacher, known).max(axis=1) > PART_SHARE
+    sure = (scores >= SURE_SCORE) & ~part
+    persons = np.concatenate([known, teacher[new & sure]])
+    return persons, teacher[new & (scores >= DOUBT_SCORE) & ~sure]
 
 
 def save_teacher_boxes(path: Path, found: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:

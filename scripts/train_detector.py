@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the shipped detector `passerby-detector-416` from photos, step by step (docs/training-detector.md has it all).
+
+    train_detector.py pack    --photos DIR --work DIR              photos to one array
+    train_detector.py teach   --work DIR --teacher DIR             teacher boxes for every photo
+    train_detector.py train   --work DIR --run DIR [--stages ...]  train or resume
+    train_detector.py measure --work DIR --weights FILE            figures on both val splits
+
+DIR of the teacher holds picodet-s-416.param and picodet-s-416.bin. Needs the extra `train`, and ncnn for `teach`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from passerby.networks.torch.ppyoloe import PPYOLOE
+from passerby.training.detection_augment import AugmentOptions
+from passerby.training.detection_batches import Stage
+from passerby.training.detection_data import list_photos, load_packed, pack_photos
+from passerby.training.detection_eval import evaluate
+from passerby.training.detection_train import TrainOptions, load_weights, train_detector, val_set
+from passerby.training.teacher_boxes import PicoDetTeacher, save_teacher_boxes
+
+STAGES = ("3500:160,192,224:0.5", "2500:224,256,288:0.5", "500:384,416:0.1")
+
+
+def parse_stage(text: str) -> Stage:
+    """`iterations:size,size:share of mosaics`, as in 3500:160,192,224:0.5."""
+    iterations, sizes, mosaic = text.split(":")
+    return Stage(
+        iterations=int(iterations),
+        sizes=tuple(int(size) for size in sizes.split(",")),
+        augment=AugmentOptions(mosaic=float(mosaic)),
+    )
+
+
+def pack(args: argparse.Namespace) -> None:
+    """Decode every photo once."""
+    pack_photos(list_photos(args.photos), args.work / "packed", size=416)
+
+
+def teach(args: argparse.Namespace) -> None:
+    """Run the teacher over every packed photo."""
+    teacher = PicoDetTeacher(args.teacher / "picodet-s-416.param", args.teacher / "picodet-s-416.bin")
+    found = [teacher.boxes(pixels) for pixels in load_packed(args.work / "packed").pixels]
+    save_teacher_boxes(args.work / "teacher_boxes.npz", found)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train from scratch, or go on from the run folder's checkpoint."""
+    options = TrainOptions(
+        stages=tuple(parse_stage(text) for text in args.stages),
+        seed=args.seed,
+        learning_rate=args.learning_rate,
+        threads=args.threads,
+    )
+    train_detector(args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Print the figures of a weights file on both val splits as JSON."""
+    torch.set_num_threads(args.threads)
+    model = PPYOLOE(depth=0.33, width=0.25).to(memory_format=torch.channels_last).eval()
+    model.load_state_dict(load_weights(args.weights))
+    report = {}
+    for split in ("val", "val_coco"):
+        results, _ = evaluate(model, *val_set(args.work / "packed", split))
+        report[split] = {name: asdict(result) for name, result in results.items()}
+    print(json.dumps(report, indent=1))
+
+
+def main() -> None:
+    """Read the command line and run one step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["pack", "teach", "train", "measure"])
+    for name in ("photos", "work", "teacher", "run", "weights"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--stages", nargs="+", default=STAGES)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    {"pack": pack, "teach": teach, "train": train, "measure": measure}[args.step](args)
+
+
+if __name__ == "__main__":
+    main()
