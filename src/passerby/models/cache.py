@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -25,8 +24,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, OutputError
 from ..fetch import DOWNLOAD_POLICY, FetchPolicy
+from ..files import atomic_write
+from ..formats.model_dir import MODEL_FILES
 from .archive import unpack
 from .catalogue import CatalogueEntry, stand_in
 from .download import STDERR, Reports, download, is_offline, sha256_of
@@ -38,7 +39,6 @@ WAIT_S = 600.0
 STALE_S = 24 * 3600.0
 CONVERTED_KEPT = 8
 RECORD_BYTES = 64 * 1024
-MODEL_FILES = ("inference.json", "inference.pdmodel", "inference.pdiparams", "inference.yml")
 MODEL_SUFFIXES = (".pdparams", ".onnx")
 
 
@@ -128,6 +128,24 @@ def opened(
                 yield folder
 
 
+@contextlib.contextmanager
+def replacing(entry: CatalogueEntry, *, reports: Reports = STDERR) -> Iterator[Path]:
+    """An empty folder that becomes the model's folder if the block fills it and ends without an error.
+
+    Raises:
+        OutputError: `output_unwritable`, the cache cannot be written.
+    """
+    with _locked(entry, reports) as held:
+        if not held:
+            hint = "set PASSERBY_HOME to a folder that can be written"
+            raise OutputError("output_unwritable", "the cache cannot be used", input=str(home()), hint=hint)
+        with tempfile.TemporaryDirectory(prefix=".passerby-", dir=folder_of(entry.name).parent) as work:
+            files = Path(work) / "files"
+            files.mkdir()
+            yield files
+            keep(entry.name, files, Record("", "", _hashes(model_files(files))))
+
+
 def keep(name: str, folder: Path, record: Record) -> None:
     """Make `folder` the model's folder in the cache, by renaming, and record it."""
     place = folder_of(name)
@@ -169,14 +187,13 @@ def keep_converted(key: str, data: bytes) -> None:
     """Keep a converted model for the next start; the oldest beyond a few are removed. Never fails."""
     folder = home() / "converted"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / f"{key}.{hashlib.sha256(data).hexdigest()}.onnx", data)
+        atomic_write(folder / f"{key}.{hashlib.sha256(data).hexdigest()}.onnx", data)
         _remove_stale(folder)
         newest_first = sorted(folder.glob("*.onnx"), key=lambda p: p.stat().st_mtime, reverse=True)
         for path in newest_first[CONVERTED_KEPT:]:
             path.unlink()
-    except OSError as reason:
-        logger.info("converted model not kept, reason=%s", reason.strerror)
+    except (OSError, OutputError) as reason:
+        logger.info("converted model not kept, reason=%s", reason)
 
 
 @contextlib.contextmanager
@@ -217,7 +234,10 @@ def _downloaded(
             raise _explained(error, entry, state, record) from None
         yield files
         if held:
-            keep(entry.name, files, Record(source, digest, _hashes(model_files(files))))
+            try:
+                keep(entry.name, files, Record(source, digest, _hashes(model_files(files))))
+            except (OSError, OutputError) as reason:
+                logger.warning("%s is used from memory, it could not be kept: %s", entry.name, reason)
 
 
 def _fetched(
@@ -286,20 +306,7 @@ def _check(record: Record) -> str:
 
 def _write_record(name: str, record: Record) -> None:
     body = {"source": record.source, "download_sha256": record.download_sha256, "files": record.files}
-    _put(_record_path(name), json.dumps({**body, "check": _check(record)}, indent=1).encode("utf-8"))
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write a file of the cache: complete under its name, or not there."""
-    temporary = path.with_name(f".passerby-{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic_write(_record_path(name), json.dumps({**body, "check": _check(record)}, indent=1).encode("utf-8"))
 
 
 def _hashes(files: list[Path]) -> dict[str, str]:

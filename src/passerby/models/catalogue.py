@@ -25,6 +25,7 @@ class CatalogueEntry:
         licence: SPDX identifier.
         size_mb: size of the file to download, or of the shipped one, in 10^6 bytes; None when not known yet.
         input_hw: height and width of the network's input, px.
+        architecture: size of an official network, as its `Architecture` says it: what a download must be.
         sources: URLs in the order they are tried; none for a shipped model.
         sha256: URL to hash, for what is known; a hash that is not known is recorded at the first download.
         shipped: the file is part of the package.
@@ -37,6 +38,7 @@ class CatalogueEntry:
     licence: str = "Apache-2.0"
     size_mb: float | None = None
     input_hw: tuple[int, int]
+    architecture: dict[str, float] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     sha256: dict[str, str] = field(default_factory=dict)
     shipped: bool = False
@@ -79,6 +81,7 @@ ENTRIES: dict[str, CatalogueEntry] = {
             network="PP-YOLOE",
             size_mb=196.02,
             input_hw=(640, 640),
+            architecture={"depth": 1.0, "width": 1.0, "num_classes": 1},
             sources=_official("PP-YOLOE-L_human"),
             description="PaddleX's large pedestrian detector",
         ),
@@ -88,6 +91,7 @@ ENTRIES: dict[str, CatalogueEntry] = {
             network="PP-YOLOE",
             size_mb=28.79,
             input_hw=(640, 640),
+            architecture={"depth": 0.33, "width": 0.5, "num_classes": 1},
             sources=_official("PP-YOLOE-S_human"),
             description="PaddleX's small pedestrian detector",
         ),
@@ -97,6 +101,7 @@ ENTRIES: dict[str, CatalogueEntry] = {
             network="PP-LCNet",
             size_mb=6.7,
             input_hw=(256, 192),
+            architecture={"scale": 1.0, "num_classes": 26},
             sources=_official("PP-LCNet_x1_0_pedestrian_attribute"),
             description="PaddleX's 26 pedestrian attributes",
         ),

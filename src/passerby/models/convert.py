@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 
 from ..errors import ModelError, shown
+from ..formats.door import located
 from ..formats.inference_yml import InferenceYml
 from ..formats.metadata import Group, InputRecipe, Kind, Label, ModelMetadata
 from ..formats.onnx_file import write_onnx
@@ -23,6 +24,7 @@ from . import pa100k
 # A change in what `convert` writes for the same weights needs another number: converted models are kept.
 CONVERSION = 1
 
+NETWORKS = {"detector": ppyoloe, "attributes": pplcnet}
 DETECTOR_INPUT = InputRecipe(height=640, width=640, interpolation="cubic")
 ATTRIBUTES_INPUT = InputRecipe(height=256, width=192, interpolation="linear")
 THRESHOLD = 0.5
@@ -35,6 +37,7 @@ def convert(
     name: str,
     described: InferenceYml | None = None,
     card: Mapping[str, Any] | None = None,
+    architecture: Mapping[str, float] | None = None,
     input: str | None = None,
 ) -> bytes:
     """Make a model file.
@@ -44,6 +47,7 @@ def convert(
         name: what the model is called.
         described: its `inference.yml`, None for the recipe and labels of the official models.
         card: licence, source and the like.
+        architecture: fields of the network's `Architecture` that the weights must have.
         input: where the weights came from, for messages.
     Raises:
         ModelError: `model_mismatch` (no such network, labels that do not fit), `model_not_finite`,
@@ -55,6 +59,7 @@ def convert(
             "model_mismatch", f"inference.yml belongs to another network than these {network} weights", input=input
         )
     recipe = described.input if described else DETECTOR_INPUT if kind == "detector" else ATTRIBUTES_INPUT
+    _check_size(weights, kind, architecture or {}, name, input)
     model, count = _built(weights, kind, recipe, input)
     labels = _labels(kind, described, count)
     if len(labels) != count:
@@ -90,17 +95,25 @@ def network_of(weights: Weights, *, input: str | None = None) -> tuple[Kind, str
     )
 
 
+def _check_size(weights: Weights, kind: Kind, architecture: Mapping[str, float], name: str, input: str | None) -> None:
+    with located(input):
+        found = NETWORKS[kind].Architecture.from_weights(weights)
+    for field, value in architecture.items():
+        if getattr(found, field, None) != value:
+            happened = f"{shown(name)} has {field} {value:g}, these weights have {getattr(found, field, 'none')}"
+            raise ModelError("model_mismatch", happened, input=input, hint="check the model's name")
+
+
 def _built(weights: Weights, kind: Kind, recipe: InputRecipe, input: str | None) -> tuple[onnx.ModelProto, int]:
     """The graph, and how many classes it has."""
     input_hw = (recipe.height, recipe.width)
-    if kind == "attributes":
-        count = pplcnet.Architecture.from_weights(weights).num_classes
-        return pplcnet.build_onnx(weights, input_hw=input_hw), count
-    if recipe.height % 32 or recipe.width % 32:
+    if kind == "detector" and any(side % 32 for side in input_hw):
         happened = f"an input of {recipe.height} x {recipe.width}, the sides must be multiples of 32"
         raise ModelError("model_unsupported", happened, input=input)
-    count = ppyoloe.Architecture.from_weights(weights).num_classes
-    return ppyoloe.build_onnx(weights, input_hw=input_hw), count
+    network = NETWORKS[kind]
+    with located(input):
+        count: int = network.Architecture.from_weights(weights).num_classes
+        return network.build_onnx(weights, input_hw=input_hw), count
 
 
 def _labels(kind: Kind, described: InferenceYml | None, count: int) -> tuple[Label, ...]:

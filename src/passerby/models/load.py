@@ -15,14 +15,17 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import ModelError, shown
-from ..formats.door import WEIGHT_BYTES
+from ..formats.door import located
+from ..formats.inference_yml import InferenceYml
 from ..formats.metadata import Kind, ModelMetadata
-from ..formats.model_dir import read_model_dir
+from ..formats.model_dir import read_file, read_model_dir
 from ..formats.onnx_file import read_onnx
 from ..formats.pdparams import read_pdparams
+from ..types import Weights
 from . import cache, catalogue
-from .convert import CONVERSION, convert
-from .download import STDERR, Reports
+from .archive import unpack
+from .convert import CONVERSION, NETWORKS, convert
+from .download import STDERR, Reports, sha256_of
 
 KINDS: dict[Kind, str] = {"detector": "a detector", "attributes": "an attribute model"}
 
@@ -67,23 +70,48 @@ def load_model(
     return model
 
 
-def load_path(path: Path, *, name: str) -> LoadedModel:
+def import_model(name: str, path: Path, *, reports: Reports = STDERR) -> Path:
+    """Put the files of an official model, got on another way, into the cache.
+
+    Args:
+        name: an official name of the catalogue.
+        path: the downloaded .tar, its unpacked folder, or the .pdparams file.
+    Returns:
+        The model's folder in the cache.
+    Raises:
+        ModelError: the files are not this model, or what the readers say. Nothing is changed then.
+        OutputError: the cache cannot be written.
+    """
+    entry = catalogue.find(name)
+    if entry.shipped:
+        raise ModelError("model_mismatch", f"{entry.name} is part of the package and is not imported")
+    sources = _files(path)
+    with cache.replacing(entry, reports=reports) as folder:
+        if path.is_dir() or path.suffix == ".pdparams":
+            for source in sources:
+                (folder / source.name).write_bytes(read_file(source))
+        else:
+            unpack(path, folder)
+        load_path(folder, name=entry.name, official=entry)
+    return cache.folder_of(entry.name)
+
+
+def load_path(path: Path, *, name: str, official: catalogue.CatalogueEntry | None = None) -> LoadedModel:
     """Load a model from files: a folder in Paddle's layout or with one model file in it, .pdparams, or .onnx.
 
     Args:
         name: what the model is called from now on; a name of the catalogue must be the one in `inference.yml`.
+        official: the entry whose kind and size the model must have, where the files are to be the official ones.
     Raises:
         ModelError: `model_missing` (nothing there, or not what is due), and what the readers say.
     """
     files = _files(path)
     if path.is_dir() and len(files) == 1 and files[0].suffix in cache.MODEL_SUFFIXES:
         path = files[0]
-    if path.is_dir():
-        return _converted(path, files, name)
+    if path.is_dir() or path.suffix == ".pdparams":
+        return _converted(path, files, name, official)
     if path.suffix == ".onnx":
-        return _from_onnx(_read(path), source=str(path))
-    if path.suffix == ".pdparams":
-        return _converted(path, files, name)
+        return _from_onnx(read_file(path), source=str(path))
     raise ModelError(
         "model_unsupported",
         "a model is a folder in Paddle's layout, a .pdparams file or one of our .onnx files",
@@ -120,10 +148,7 @@ def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
 def _official(entry: catalogue.CatalogueEntry, reports: Reports) -> LoadedModel:
     """A downloaded model. What was downloaded just now stays in the cache only if it can be loaded."""
     with cache.opened(entry, reports=reports) as folder:
-        model = load_path(folder, name=entry.name)
-        if model.metadata.kind != entry.kind:
-            happened = f"the files are {KINDS[model.metadata.kind]}, {KINDS[entry.kind]} is due"
-            raise ModelError("model_mismatch", happened, input=entry.name)
+        model = load_path(folder, name=entry.name, official=entry)
         return LoadedModel(model_bytes=model.model_bytes, metadata=model.metadata, source=entry.name)
 
 
@@ -132,23 +157,35 @@ def _from_onnx(data: bytes, *, source: str) -> LoadedModel:
     return LoadedModel(model_bytes=file.model_bytes, metadata=file.metadata, source=source)
 
 
-def _converted(path: Path, files: Sequence[Path], name: str) -> LoadedModel:
+def _converted(path: Path, files: Sequence[Path], name: str, official: catalogue.CatalogueEntry | None) -> LoadedModel:
     """A model made from Paddle's files, from the cache when these very files were converted before."""
-    key = _key(files, name)
+    key = _key(files, name, official)
     # A link may leave the folder, which only the reader refuses.
     kept = None if any(file.is_symlink() for file in files) else cache.find_converted(key)
     if kept is not None:
         return _from_onnx(kept, source=str(path))
-    card = _card(name)
-    if path.is_dir():
-        found = read_model_dir(path)
-        _check_name(name, found.described.model_name, path)
-        data = convert(found.weights, name=name, described=found.described, card=card, input=str(path))
-    else:
-        data = convert(read_pdparams(_read(path), input=str(path)), name=name, card=card, input=str(path))
+    weights, described = _weights(path, name)
+    data = convert(
+        weights,
+        name=name,
+        described=described,
+        card=_card(name),
+        architecture=official.architecture if official else None,
+        input=str(path),
+    )
     model = _from_onnx(data, source=str(path))
     cache.keep_converted(key, data)
     return model
+
+
+def _weights(path: Path, name: str) -> tuple[Weights, InferenceYml | None]:
+    """Weights under the network's names from a folder or a .pdparams, and what the folder says about them."""
+    if not path.is_dir():
+        return read_pdparams(read_file(path), input=str(path)), None
+    found = read_model_dir(path)
+    _check_name(name, found.inference.model_name, path)
+    with located(str(path)):
+        return NETWORKS[found.inference.kind].weights_from_program(found.program, found.parameters), found.inference
 
 
 def _check_name(name: str, described: str, path: Path) -> None:
@@ -167,21 +204,10 @@ def _card(name: str) -> dict[str, str]:
     return {"converted_by": f"passerby {__version__}", **({"licence": entry.licence} if entry else {})}
 
 
-def _key(files: Sequence[Path], name: str) -> str:
+def _key(files: Sequence[Path], name: str, official: catalogue.CatalogueEntry | None) -> str:
     """Names the outcome of a conversion: everything that it depends on, hashed."""
-    digest = hashlib.sha256(f"{__version__}/{CONVERSION}/{name}".encode("utf-8", "surrogatepass"))
+    asked = f"{__version__}/{CONVERSION}/{name}/{official.name if official else ''}"
+    digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass"))
     for file in files:
-        digest.update(f"/{file.name}/{cache.sha256_of(file)}".encode("utf-8", "surrogatepass"))
+        digest.update(f"/{file.name}/{sha256_of(file)}".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
-
-
-def _read(path: Path) -> bytes:
-    """A model file's bytes, its size looked at first."""
-    try:
-        size = path.stat().st_size
-        if size > WEIGHT_BYTES:
-            raise ModelError("model_too_large", f"{size} bytes, the limit is {WEIGHT_BYTES}", input=str(path))
-        return path.read_bytes()
-    except OSError as reason:
-        happened = f"the file cannot be read ({shown(reason.strerror)})"
-        raise ModelError("model_missing", happened, input=str(path)) from None

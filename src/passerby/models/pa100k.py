@@ -1,6 +1,7 @@
 """The 26 labels of the official attribute model, in the order of its outputs: the vocabulary of the PA-100K data set.
 
-Data, no code. Male is no label but the absence of `female`, and there is none for "no bag".
+Data, no code. Male is no label but the absence of `female`, and there is none for "no bag". Behind the 26 the shipped
+attribute model carries the colours of upper and lower clothes, which the official one does not know.
 """
 
 from __future__ import annotations
@@ -41,4 +42,35 @@ GROUPS: tuple[Group, ...] = (
     Group(id="lower_garment", en="lower garment"),
     Group(id="age", en="age"),
     Group(id="view", en="view"),
+)
+
+COLOURS: dict[str, str] = {
+    "black": "黑色",
+    "white": "白色",
+    "grey": "灰色",
+    "red": "红色",
+    "orange": "橙色",
+    "yellow": "黄色",
+    "green": "绿色",
+    "blue": "蓝色",
+    "purple": "紫色",
+    "pink": "粉色",
+    "brown": "棕色",
+    "beige": "米色",
+}
+
+COLOUR_LABELS: tuple[Label, ...] = (
+    *(
+        Label(id=f"upper_{c}", en=f"{c.capitalize()} top", zh=f"上衣{zh}", group="upper_colour")
+        for c, zh in COLOURS.items()
+    ),
+    *(
+        Label(id=f"lower_{c}", en=f"{c.capitalize()} bottom", zh=f"下装{zh}", group="lower_colour")
+        for c, zh in COLOURS.items()
+    ),
+)
+
+COLOUR_GROUPS: tuple[Group, ...] = (
+    Group(id="upper_colour", en="upper colour"),
+    Group(id="lower_colour", en="lower colour"),
 )
