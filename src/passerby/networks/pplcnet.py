@@ -39,6 +39,8 @@ BLOCKS: dict[str, tuple[tuple[int, int, int, int, bool], ...]] = {
     "blocks5": ((3, 128, 256, 2, False), *((5, 256, 256, 1, False),) * 5),
     "blocks6": ((5, 256, 512, 2, True), (5, 512, 512, 1, True)),
 }
+# the layer whose outputs tell how many channels a count of scale 1 became
+ENDS = {16: "conv1", **{blocks[-1][2]: f"{stage}.{len(blocks) - 1}.pw_conv" for stage, blocks in BLOCKS.items()}}
 KNOWN_SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 
 
@@ -62,16 +64,18 @@ class Architecture:
             ModelError: `model_mismatch` (names the first tensor that is missing, unknown or of another shape),
                 `model_not_finite`.
         """
-        last = shape_of(weights, "blocks6.1.pw_conv.conv.weight", ndim=4, network=NETWORK)[0]
-        first = shape_of(weights, "conv1.conv.weight", ndim=4, network=NETWORK)[0]
         num_classes = shape_of(weights, "fc.weight", ndim=2, network=NETWORK)[1]
-        # rounding to multiples of 8 hides the exact scale: the first that gives both channel counts
-        for scale in (*KNOWN_SCALES, *((last + step) / 512 for step in (0, -3.5, 3.5, -2, 2))):
-            if channels(512, scale=scale) == last and channels(16, scale=scale) == first:
-                found = cls(scale=scale, num_classes=num_classes)
-                check(weights, parameter_shapes(found, deploy=True), network=NETWORK)
-                return found
-        raise ModelError("model_mismatch", f"no scale of {NETWORK} has {first} first and {last} last channels")
+        ends = {
+            count: shape_of(weights, f"{end}.conv.weight", ndim=4, network=NETWORK)[0] for count, end in ENDS.items()
+        }
+        # rounding to multiples of 8 hides the exact scale: the first that gives all the counts, to three decimals
+        near = range(max(1, (ends[512] - 8) * 1000 // 512), (ends[512] + 8) * 1000 // 512)
+        for scale in (*KNOWN_SCALES, *(thousandths / 1000 for thousandths in near)):
+            if all(channels(count, scale=scale) == found for count, found in ends.items()):
+                architecture = cls(scale=scale, num_classes=num_classes)
+                check(weights, parameter_shapes(architecture, deploy=True), network=NETWORK)
+                return architecture
+        raise ModelError("model_mismatch", f"no scale of {NETWORK} gives the channels {list(ends.values())}")
 
 
 def channels(count: int, *, scale: float) -> int:

@@ -8,7 +8,7 @@ of PaddleDetection's `ppyoloe_crn_*` with the large stem and SPP, without alpha.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,22 +55,22 @@ class Architecture:
     @property
     def channels(self) -> tuple[int, ...]:
         """Of the stem and the four backbone stages."""
-        return tuple(max(round(c * self.width), 1) for c in BACKBONE_CHANNELS)
+        return tuple(_scaled(count, self.width) for count in BACKBONE_CHANNELS)
 
     @property
     def neck_channels(self) -> tuple[int, ...]:
         """Of the neck's outputs, strides 32, 16, 8."""
-        return tuple(max(round(c * self.width), 1) for c in NECK_CHANNELS)
+        return tuple(_scaled(count, self.width) for count in NECK_CHANNELS)
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """Of each backbone stage."""
-        return tuple(max(round(n * self.depth), 1) for n in BACKBONE_BLOCKS)
+        return tuple(_scaled(count, self.depth) for count in BACKBONE_BLOCKS)
 
     @property
     def neck_blocks(self) -> int:
         """Of each neck stage."""
-        return max(round(NECK_BLOCKS * self.depth), 1)
+        return _scaled(NECK_BLOCKS, self.depth)
 
     @classmethod
     def from_weights(cls, weights: Weights) -> Architecture:
@@ -80,24 +80,37 @@ class Architecture:
             ModelError: `model_mismatch` (names the first tensor that is missing, unknown or of another shape),
                 `model_not_finite`.
         """
-        widest = shape_of(weights, "backbone.stages.3.conv3.conv.weight", ndim=4, network=NETWORK)[0]
-        stem = shape_of(weights, "backbone.stem.conv3.conv.weight", ndim=4, network=NETWORK)[0]
-        counts = tuple(_count_blocks(weights, f"backbone.stages.{stage}.blocks.") for stage in range(4))
         classes = shape_of(weights, "yolo_head.pred_cls.0.weight", ndim=4, network=NETWORK)[0]
         sides = shape_of(weights, "yolo_head.pred_reg.0.weight", ndim=4, network=NETWORK)[0]
         if sides % 4:
             raise ModelError("model_mismatch", f"tensor yolo_head.pred_reg.0.weight has {sides} outputs, not 4 x bins")
-        # rounding hides the exact factors: the first that give all the counts
-        for depth in (*KNOWN_DEPTHS, counts[1] / 6, counts[0] / 3):
-            for width in (widest / 1024, (widest - 0.45) / 1024, (widest + 0.45) / 1024):
-                found = cls(depth=depth, width=width, num_classes=classes, reg_max=sides // 4 - 1)
-                if found.blocks == counts and (found.channels[0], found.channels[4]) == (stem, widest):
-                    check(weights, parameter_shapes(found, deploy=is_deployed(weights)), network=NETWORK)
-                    return found
-        raise ModelError(
-            "model_mismatch",
-            f"no depth and width of {NETWORK} give {list(counts)} blocks, {stem} first and {widest} last channels",
+        ends = ["stem.conv3", *(f"stages.{stage}.conv3" for stage in range(4))]
+        names = [*(f"backbone.{end}" for end in ends), *(f"neck.fpn_stages.{level}.0.conv3" for level in range(3))]
+        channels = [shape_of(weights, f"{name}.conv.weight", ndim=4, network=NETWORK)[0] for name in names]
+        blocks = [_count_blocks(weights, f"backbone.stages.{stage}.blocks.") for stage in range(4)]
+        found = cls(
+            depth=_factor(BACKBONE_BLOCKS, blocks, likely=KNOWN_DEPTHS, what="depth"),
+            width=_factor((*BACKBONE_CHANNELS, *NECK_CHANNELS), channels, likely=(channels[4] / 1024,), what="width"),
+            num_classes=classes,
+            reg_max=sides // 4 - 1,
         )
+        check(weights, parameter_shapes(found, deploy=is_deployed(weights)), network=NETWORK)
+        return found
+
+
+def _scaled(count: int, factor: float) -> int:
+    """A count of the full size at another depth or width."""
+    return max(round(count * factor), 1)
+
+
+def _factor(full: Sequence[int], scaled: Sequence[int], *, likely: Sequence[float], what: str) -> float:
+    """A depth or width that turns the full counts into the scaled ones; rounding leaves a range to choose from."""
+    low = max((0.0 if n <= 1 else (n - 0.5) / whole) for whole, n in zip(full, scaled, strict=True))
+    high = min((n + 0.5) / whole for whole, n in zip(full, scaled, strict=True))
+    for factor in (*likely, (low + high) / 2, low, high):
+        if all(_scaled(whole, factor) == n for whole, n in zip(full, scaled, strict=True)):
+            return factor
+    raise ModelError("model_mismatch", f"this is not {NETWORK}: no {what} gives the counts {list(scaled)}")
 
 
 def _count_blocks(weights: Weights, prefix: str) -> int:
@@ -366,23 +379,15 @@ class _Builder:
         y = self.attention(x, f"yolo_head.mean.{level}", f"yolo_head.stem_reg.{level}")
         y = graph.reshape(self.conv_bias(y, name), 0, 4, bins, grid[0] * grid[1], name=f"{name}.bins")
         # softmax and its expectation written out: bins stay where they are, no transpose of the largest tensor
-        y = graph.node(
-            "Sub", y, graph.node("ReduceMax", y, name=f"{name}.max", axes=[2], keepdims=1), name=f"{name}.safe"
-        )
-        y = graph.node("Exp", y, name=f"{name}.exp")
-        return self.expectation(y, level, name)
-
-    def expectation(self, y: str, level: int, name: str) -> str:
-        """Expected distance, in px and with its sign, from unnormalised probabilities (N, 4, bins, cells)."""
-        graph, bins = self.graph, self.architecture.reg_max + 1
+        largest = graph.node("ReduceMax", y, name=f"{name}.max", axes=[2], keepdims=1)
+        y = graph.node("Exp", graph.node("Sub", y, largest, name=f"{name}.safe"), name=f"{name}.exp")
         signs = np.array([-1, -1, 1, 1], np.float32) * STRIDES[level]  # powers of two: no rounding
-        project = self.weight("yolo_head.proj_conv.weight").reshape(1, bins)
-        rows = signs[:, None, None] * project  # (4, 1, bins)
+        rows = signs[:, None, None] * self.weight("yolo_head.proj_conv.weight").reshape(1, bins)  # (4, 1, bins)
         weighted = graph.node("MatMul", graph.constant(f"{name}.project", rows), y, name=f"{name}.weighted")
         ones = graph.constant("ones", np.ones((4, 1, bins), np.float32))
         total = graph.node("MatMul", ones, y, name=f"{name}.total")
-        distance = graph.node("Div", weighted, total, name=f"{name}.expected")  # (N, 4, 1, cells)
-        return graph.node("Squeeze", distance, graph.sizes(2), name=f"{name}.offsets")
+        expected = graph.node("Div", weighted, total, name=f"{name}.expected")  # (N, 4, 1, cells)
+        return graph.node("Squeeze", expected, graph.sizes(2), name=f"{name}.offsets")
 
 
 def _anchor_corners(grids: list[tuple[int, int]]) -> NDArray[np.float32]:
