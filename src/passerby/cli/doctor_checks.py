@@ -132,7 +132,17 @@ def environment() -> Iterator[Finding]:
 def cache() -> Iterator[Finding]:
     from ..models import cache as store
 
-    yield Finding(name="cache", text=str(store))
+    home = store.home()
+    nearest = next((p for p in (home, *home.parents) if p.exists()), home)
+    writable = os.access(nearest, os.W_OK)
+    text = f"{home} ({'there' if home.exists() else 'not made yet'}{'' if writable else ', not writable'})"
+    yield Finding(name="cache", text=text, status="ok" if writable else "warn")
+    for name, entry in catalogue.ENTRIES.items():
+        state = store.State.ABSENT if entry.shipped else store.state_of(name)
+        if state is store.State.BAD:
+            yield Finding(name=name, text="in the cache, but damaged; it is fetched again when used", status="warn")
+        elif state is not store.State.ABSENT:
+            yield Finding(name=name, text=f"in the cache, {state.value}")
 
 
 def models() -> Iterator[Finding]:
@@ -145,7 +155,9 @@ def _probed(name: str) -> Finding:
     from ..models import verify
 
     try:
-        verify.verify(name)
+        found = verify.verify(name)
     except PasserbyError as error:
         return Finding(name=name, text=error.message, status="fail", code=error.exit_code)
-    return Finding(name=name, text="loads and answers its probe")
+    if found.difference is None:
+        return Finding(name=name, text="loads and answers, but carries no probe", status="warn")
+    return Finding(name=name, text=f"answers its probe within {found.difference:.1e} ({found.engine})")
