@@ -18,6 +18,7 @@ from passerby.networks import pplcnet
 from .conftest import FIXTURES
 
 ATTRIBUTES = "PP-LCNet_x1_0_pedestrian_attribute"
+OFFICIAL = catalogue.ENTRIES[ATTRIBUTES]
 
 
 @functools.cache
@@ -48,8 +49,6 @@ TINY_DETECTOR = FIXTURES / "models/tiny_det/pir"
 
 def serve_as_official(monkeypatch: pytest.MonkeyPatch, *urls: str, tiny: bool = False) -> catalogue.CatalogueEntry:
     """Let the catalogue's attribute network come from these URLs; `tiny` lifts the demand on its size."""
-    entry = dataclasses.replace(catalogue.ENTRIES[ATTRIBUTES], sources=urls)
-    if tiny:
-        entry = dataclasses.replace(entry, architecture={})
+    entry = dataclasses.replace(OFFICIAL, sources=urls, architecture={} if tiny else OFFICIAL.architecture)
     monkeypatch.setitem(catalogue.ENTRIES, ATTRIBUTES, entry)
     return entry
