@@ -31,6 +31,7 @@ ORDER = [
     "config detector attributes",
     "draw pipeline modules",
     "serving cli",
+    "__main__",
 ]
 # Beside the inference half; nothing in it imports these.
 BESIDE = ("training", "synthesis", "networks.torch")

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ..models.catalogue import SHIPPED_ATTRIBUTES
 from . import options, output
 
-DEFAULT_MODEL = SHIPPED_ATTRIBUTES
+DEFAULT_MODEL = "passerby-attributes"
 
 
 def labels(
