@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Person boxes from the permissive photos, their labels, and their pixels in one memory-mapped file.
 
 Feeds `attribute_teacher` and `attribute_loop`. What may be trained on is decided here and only here: a photo that
@@ -53,9 +54,7 @@ def photo_key(source: str, path: str) -> str:
     """The photo's own name: its Open Images or COCO id where it has one, so that copies share a key."""
     stem = Path(path).name.split("_jpg.rf")[0]
     stem = stem.removesuffix(".jpg")
-    is_id = (len(stem) == 16 and all(c in "0123456789abcdef" for c in stem)) or (
-        len(stem) == 12 and stem.isdigit()
-    )
+    is_id = (len(stem) == 16 and all(c in "0123456789abcdef" for c in stem)) or (len(stem) == 12 and stem.isdigit())
     return stem if is_id else f"{source}/{stem}"
 
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How good attribute probabilities are: AUC, mA, colour accuracy; calibration and thresholds fitted on training data.
+
+Entries that nobody could tell (-1) count nowhere. Every figure comes with its support.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_SUPPORT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFigures:
+    """One label on one set: support, area under the ROC curve, mean accuracy at a threshold."""
+
+    positives: int
+    negatives: int
+    auc: float
+    mean_accuracy: float
+
+    @property
+    def supported(self) -> bool:
+        """Whether there are enough of both kinds for the figure to count in a mean."""
+        return min(self.positives, self.negatives) >= MIN_SUPPORT
+
+
+def auc(scores: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Area under the ROC curve, ties counted half; NaN when one kind is missing.
+
+    Args:
+        scores: (N,) higher means more likely. targets: (N,) 1 or 0.
+    """
+    positives = int((targets > 0.5).sum())
+    negatives = len(targets) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    _, where, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[where]  # equal scores share their mean rank
+    return float((ranks[targets > 0.5].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def mean_accuracy(decisions: NDArray[np.bool_], targets: NDArray[Any]) -> float:
+    """Half the recall of positives plus half the recall of negatives; NaN when one kind is missing."""
+    holds = targets > 0.5
+    if not holds.any() or holds.all():
+        return float("nan")
+    return float((decisions[holds].mean() + (~decisions[~holds]).mean()) / 2)
+
+
+def label_figures(
+    probabilities: NDArray[Any], targets: NDArray[Any], *, thresholds: NDArray[Any] | float = 0.5
+) -> list[LabelFigures]:
+    """Figures of each label; (N, C) probabilities and targets (1, 0, -1 unknown), thresholds (C,) or one."""
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (probabilities.shape[1],))
+    figures = []
+    for label in range(probabilities.shape[1]):
+        known = targets[:, label] >= 0
+        p, t = probabilities[known, label], targets[known, label]
+        positives = int((t > 0.5).sum())
+        figures.append(
+            LabelFigures(
+                positives=positives,
+                negatives=int(known.sum()) - positives,
+                auc=auc(p, t),
+                mean_accuracy=mean_accuracy(p > limits[label], t),
+            )
+        )
+    return figures
+
+
+def mean_auc(figures: list[LabelFigures]) -> float:
+    """Mean AUC over the labels with enough support."""
+    return float(np.mean([f.auc for f in figures if f.supported]))
+
+
+def group_accuracy(probabilities: NDArray[Any], targets: NDArray[Any], group: slice) -> tuple[float, int]:
+    """Share of crops whose likeliest word of an exclusive group is the labelled one, and how many crops had one."""
+    known = targets[:, group].max(axis=1) > 0
+    right = probabilities[known, group].argmax(axis=1) == targets[known, group].argmax(axis=1)
+    return (float(right.mean()) if known.any() else float("nan")), int(known.sum())
+
+
+def fit_platt(logits: NDArray[Any], targets: NDArray[Any], *, prior_strength: float = 5.0) -> tuple[float, float]:
+    """Scale and bias that turn logits into probabilities: sigmoid(scale * logit + bias).
+
+    Args:
+        logits: (N,). targets: (N,) 1 or 0.
+        prior_strength: pull towards scale 1, bias 0, worth so many crops; keeps thin labels sane.
+    Returns:
+        scale (positive) and bias.
+    Source: Platt 1999, with a Gaussian prior in place of smoothed targets.
+    """
+    z, t = logits.astype(np.float64), (targets > 0.5).astype(np.float64)
+    x = np.array([1.0, 0.0])
+    design = np.stack([z, np.ones_like(z)], axis=1)  # (N, 2)
+    pull = prior_strength * np.array([1.0, 0.1])
+    for _ in range(50):  # Newton; the cost is convex
+        p = 1 / (1 + np.exp(-np.clip(design @ x, -60, 60)))
+        gradient = design.T @ (p - t) + pull * (x - (1.0, 0.0))
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(pull)
+        step = np.linalg.solve(hessian, gradient)
+        x = x - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(max(x[0], 0.05)), float(x[1])
+
+
+def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(C,) scales and biases, label by label, over the entries that are known; (N, C) logits and targets."""
+    pairs = []
+    for label in range(logits.shape[1]):
+        known = targets[:, label] >= 0
+        pairs.append(fit_platt(logits[known, label], targets[known, label]))
+    scales, biases = np.array(pairs, np.float32).T
+    return scales, biases
+
+
+def best_thresholds(
+    probabilities: NDArray[Any], targets: NDArray[Any], *, lowest: float = 0.05, highest: float = 0.95
+) -> NDArray[np.float32]:
+    """(C,) thresholds with the best F1 on the given data, label by label; 0.5 where there is no positive."""
+    grid = np.linspace(lowest, highest, 91)
+    thresholds = []
+    for label in range(probabilities.shape[1]):
+        known = targets[:, label] >= 0
+        p, t = probabilities[known, label], targets[known, label] > 0.5
+        if not t.any():
+            thresholds.append(0.5)
+            continue
+        chosen = p[:, None] > grid  # (N, 91)
+        hits = (chosen & t[:, None]).sum(axis=0)
+        f1 = 2 * hits / np.maximum(chosen.sum(axis=0) + t.sum(), 1)
+        thresholds.append(float(grid[int(f1.argmax())]))
+    return np.array(thresholds, np.float32)
+
+
+def expected_calibration_error(probabilities: NDArray[Any], targets: NDArray[Any], *, bins: int = 10) -> float:
+    """Mean gap between probability and share of positives, over equal-width bins, all known entries together."""
+    known = targets >= 0
+    p, t = probabilities[known], targets[known] > 0.5
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [
+        abs(p[index == b].mean() - t[index == b].mean()) * (index == b).sum() for b in range(bins) if (index == b).any()
+    ]
+    return float(sum(gaps) / max(len(p), 1))
