@@ -47,7 +47,7 @@ def test_a_person_has_a_box_a_score_and_26_probabilities(pipeline: Pipeline) -> 
     assert len(result.persons) > 2
     assert result.probabilities.shape == (len(result.persons), 26)
     assert (np.diff(result.scores) <= 0).all()
-    assert (result.scores > 0.2).all()
+    assert (result.scores > 0.35).all()
     assert result.boxes_xyxy.min() >= 0
     assert (result.boxes_xyxy.max(0) <= [320, 240, 320, 240]).all()
     for person in result.persons:
@@ -72,11 +72,11 @@ def test_order_and_batch_size_change_no_bit(pipeline: Pipeline, folder: Path) ->
 
 
 def test_sixteen_threads_give_the_serial_answers(pipeline: Pipeline) -> None:
-    pictures = [tiny.picture(i % 5) for i in range(48)]
+    pictures = [tiny.picture(i % 5) for i in range(32)]
     serial = [fingerprint(one(pipeline, p)) for p in pictures[:5]]
     with ThreadPoolExecutor(16) as pool:
         parallel = list(pool.map(lambda p: fingerprint(one(pipeline, p)), pictures))
-    assert parallel == [serial[i % 5] for i in range(48)]
+    assert parallel == [serial[i % 5] for i in range(32)]
 
 
 def test_a_pickled_pipeline_answers_the_same(pipeline: Pipeline) -> None:
@@ -167,15 +167,19 @@ def test_a_bad_file_among_several_is_a_record_in_its_place(pipeline: Pipeline, t
 
 def test_thresholds_per_class_act_on_their_class(pipeline: Pipeline) -> None:
     picture = tiny.picture()
-    everything = one(pipeline, picture, cls_threshold=0.0)
-    assert all(len(p.labels) == 26 for p in everything.persons)
-    without_hats = one(pipeline, picture, cls_threshold={"default": 0.0, 0: 1.0})
-    by_name = one(pipeline, picture, cls_threshold={"default": 0.0, "hat": 1})
-    as_list = one(pipeline, picture, cls_threshold=[1.0] + [0.0] * 25)
-    for result in (without_hats, by_name, as_list):
-        for person in result.persons:
-            assert len(person.labels) == 25
-            assert "hat" not in [x.id for x in person.labels]
+    above_zero = (one(pipeline, picture).probabilities > 0).sum(1).tolist()  # rows of NaN count nothing
+    without_hats = (one(pipeline, picture).probabilities[:, 1:] > 0).sum(1).tolist()
+
+    def counts(cls_threshold: Any) -> list[int]:
+        persons = one(pipeline, picture, cls_threshold=cls_threshold).persons
+        return [len(p.labels) for p in persons]
+
+    assert max(above_zero) == 26
+    assert above_zero != without_hats
+    assert counts(0.0) == above_zero
+    assert counts({"default": 0.0, 0: 1.0}) == without_hats
+    assert counts({"default": 0.0, "hat": 1}) == without_hats
+    assert counts([1.0] + [0.0] * 25) == without_hats
 
 
 def test_a_threshold_is_strict(pipeline: Pipeline) -> None:
@@ -193,7 +197,7 @@ def test_label_languages(pipeline: Pipeline) -> None:
     }
     assert "Hat(帽子)" in texts["paddle"]
     assert "UpperStride(上衣条纹)" in texts["paddle"]
-    assert "hat" in texts["en"]
+    assert "Hat" in texts["en"]
     assert "帽子" in texts["zh"]
     assert all(len(t) == 26 for t in texts.values())
 

@@ -25,7 +25,7 @@ def config(**detection: Any) -> dict[str, Any]:
                 "model_name": "PP-YOLOE-S_human",
                 "model_dir": str(DETECTOR_DIR),
                 "batch_size": 1,
-                "threshold": 0.2,
+                "threshold": 0.35,
                 **detection,
             },
             "Classification": {
