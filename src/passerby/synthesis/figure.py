@@ -7,17 +7,19 @@ and rendering. Lengths are decimetres, y up, facing +z, left = +x; angles are de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.float32]
-Indices = NDArray[np.int32]
+Points: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Indices: TypeAlias = NDArray[np.int32]
+Rotate: TypeAlias = Callable[[str, Floats], None]
 Side = Literal["l", "r"]
 
 BODY_VERTICES = 13380
@@ -167,13 +169,13 @@ def joints(assets: BaseAssets, body: Points) -> tuple[Points, Points]:
     return heads.astype(np.float32), tails.astype(np.float32)
 
 
-def turn(axis: Sequence[float] | Points, degrees: float) -> Points:
+def turn(axis: Sequence[float] | Floats, degrees: float) -> Points:
     """Rotation matrix (3, 3) float32 about an axis through the origin, right-handed (Rodrigues)."""
     x, y, z = np.asarray(axis, np.float64) / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.radians(degrees)
     rotation = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return rotation.astype(np.float32)
+    return np.asarray(rotation, np.float32)
 
 
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -232,7 +234,7 @@ def pose_rotations(assets: BaseAssets, heads: Points, pose: Pose) -> Points:
     """
     rotations = np.tile(np.eye(3, dtype=np.float32), (len(assets.bone_names), 1, 1))
 
-    def rotate(bone: str, matrix: Points) -> None:
+    def rotate(bone: str, matrix: Floats) -> None:
         row = assets.bone(bone)
         rotations[row] = matrix @ rotations[row]
 
@@ -240,16 +242,15 @@ def pose_rotations(assets: BaseAssets, heads: Points, pose: Pose) -> Points:
     _pose_trunk(pose, hips, rotate)
     swing = 0.75 * (hips["l"] - hips["r"]) / 2
     for side, sign, arm in (("l", 1, pose.left_arm), ("r", -1, pose.right_arm)):
-        arm = arm or Arm(swing=-sign * swing, bend=-12 + max(0.0, -sign * swing) * 0.5)
+        arm = arm or Arm(swing=-sign * swing, bend=-22 + max(0.0, -sign * swing) * 0.6)
         _pose_arm(assets, heads, arm, side, rotate)
     for bone, (x, y, z) in pose.extra.items():
         rotate(bone, turn(Z, z) @ turn(Y, y) @ turn(X, x))
     return rotations
 
 
-def _pose_legs(pose: Pose, rotate: object) -> dict[str, float]:
+def _pose_legs(pose: Pose, rotate: Rotate) -> dict[str, float]:
     """Rotate legs and feet; returns the hip angle of each side."""
-    assert callable(rotate)
     hips: dict[str, float] = {}
     for side, sign, offset in (("l", 1, 0.0), ("r", -1, 0.5)):
         if pose.stride > 0:
@@ -268,8 +269,7 @@ def _pose_legs(pose: Pose, rotate: object) -> dict[str, float]:
     return hips
 
 
-def _pose_trunk(pose: Pose, hips: Mapping[str, float], rotate: object) -> None:
-    assert callable(rotate)
+def _pose_trunk(pose: Pose, hips: Mapping[str, float], rotate: Rotate) -> None:
     twist = 0.12 * (hips["r"] - hips["l"])
     roll = 0.0 if pose.stride > 0 else -2.5
     rotate("pelvis", turn(Y, -twist) @ turn(Z, roll) @ turn(X, pose.lean))
@@ -279,8 +279,7 @@ def _pose_trunk(pose: Pose, hips: Mapping[str, float], rotate: object) -> None:
     rotate("head", turn(Y, 0.6 * pose.head_turn - 0.5 * twist) @ turn(X, 0.6 * pose.head_nod))
 
 
-def _pose_arm(assets: BaseAssets, heads: Points, arm: Arm, side: str, rotate: object) -> None:
-    assert callable(rotate)
+def _pose_arm(assets: BaseAssets, heads: Points, arm: Arm, side: str, rotate: Rotate) -> None:
     sign = 1 if side == "l" else -1
     down = turn(Z, -sign * (40.0 - arm.out))
     rotate(f"upperarm_{side}", turn(Y, -sign * arm.inward) @ turn(X, -arm.swing) @ down)
@@ -294,7 +293,7 @@ def _pose_arm(assets: BaseAssets, heads: Points, arm: Arm, side: str, rotate: ob
     knuckles = heads[assets.bone(f"index_01_{side}")] - heads[assets.bone(f"pinky_01_{side}")]
     for finger in FINGERS:
         for joint in ("01", "02", "03"):
-            rotate(f"{finger}_{joint}_{side}", turn(knuckles * sign, _curl(arm.curl, finger) * 1.0))
+            rotate(f"{finger}_{joint}_{side}", turn(knuckles * -sign, _curl(arm.curl, finger)))
     rotate(f"thumb_02_{side}", turn(forearm, sign * 0.4 * arm.curl))
 
 

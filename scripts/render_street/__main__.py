@@ -1,0 +1,83 @@
+"""Command line of the street picture: builds the scene, renders it, writes the true boxes beside it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import bpy
+
+from passerby.synthesis.people import Wardrobe, build_person
+
+from . import figures, people, street
+
+SEED = 11
+WIDTH, HEIGHT = 1440, 810
+
+
+def main() -> None:
+    options = _options()
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
+    street.add_light()
+    street.add_camera()
+    bpy.context.view_layer.update()
+    if options.no_street:
+        bpy.ops.mesh.primitive_plane_add(size=200)
+    else:
+        street.build_street(SEED)
+    truth = _add_people(options)
+    if options.truth:
+        options.truth.write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "persons": truth}, indent=1) + "\n")
+    scene.render.resolution_percentage = options.percent
+    _render(options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="render_street", description=__doc__)
+    parser.add_argument("--assets", type=Path, required=True, help="folder of the MakeHuman CC0 subset")
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    parser.add_argument("--truth", type=Path, help="JSON to write: box and attributes of every person")
+    parser.add_argument("--percent", type=int, default=100, help="of the full size; 25 for a preview")
+    parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-street", action="store_true", help="people on bare ground, for a look at them")
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of the people to add")
+    return parser.parse_args()
+
+
+def _add_people(options: argparse.Namespace) -> list[dict[str, object]]:
+    wardrobe = Wardrobe.open(options.assets)
+    truth: list[dict[str, object]] = []
+    for number, (spec, place, heading) in enumerate(people.PLACES):
+        if options.only is not None and number not in options.only:
+            continue
+        meshes = build_person(wardrobe, spec)
+        for mesh in meshes:
+            figures.add_mesh(mesh, place, heading)
+        box = figures.box_in_picture(meshes, place, heading)
+        truth.append({"name": spec.name, "box_xyxy": box, "attributes": list(spec.attributes)})
+    return truth
+
+
+def _render(options: argparse.Namespace) -> None:
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.render.threads_mode, scene.render.threads = "FIXED", options.threads
+    cycles = scene.cycles
+    cycles.samples, cycles.seed = options.samples, SEED
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
+    cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 3, 2
+    cycles.transparent_max_bounces = 24
+    cycles.sample_clamp_indirect = 6.0
+    scene.view_settings.view_transform = "AgX"
+    scene.view_settings.look = "AgX - Medium High Contrast"
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.filepath = str(options.out.resolve())
+    bpy.ops.render.render(write_still=True)
+
+
+main()
