@@ -24,8 +24,10 @@ from typing import Any
 import pytest
 import trustme
 
+from passerby import decode, sources
 from passerby.errors import PasserbyError
 from passerby.fetch import CLI_POLICY, SERVER_POLICY, FetchPolicy, fetch
+from passerby.models import download, load
 
 from .conftest import CORPUS, corpus_cases
 from .corpus_server import CorpusServer, Request
@@ -84,10 +86,8 @@ def played(case: dict[str, Any], tls: ssl.SSLContext, files: Path, scratch: Path
 def run(case: dict[str, Any], url: str, server: CorpusServer, files: Path, scratch: Path) -> bytes | None:
     if not url.startswith("model:"):
         data = fetch(url, policy_of(case, server))
-        decode = pytest.importorskip("passerby.decode")
         decode.decode_image(data, input=url)
         return data
-    download = pytest.importorskip("passerby.models.download")
     scratch.mkdir()
     pinned = (files / case["call"]["options"]["pinned_to"]).read_bytes()
     target = scratch / "m.tar"
@@ -212,7 +212,6 @@ def check_texts(
         status = case["recipe"]["routes"]["/a.jpg"]["status"]
         assert str(status) in outcome.message and "<b>" not in outcome.message
     if "size" in check:
-        decode = pytest.importorskip("passerby.decode")
         height, width = decode.decode_image(outcome.data).shape[:2]
         assert [width, height] == check["size"]
     if "output" in check or "outputs_inside" in check:
@@ -221,7 +220,6 @@ def check_texts(
 
 def check_output_name(check: dict[str, Any], outcome: Outcome) -> None:
     """The name for results comes from the path of the URL, and never leads out of the folder."""
-    sources = pytest.importorskip("passerby.sources")
     with CorpusServer(Answers(outcome.data)) as server:
         (frame,) = sources.frames(outcome.url.replace(outcome.url.split("/")[2], f"127.0.0.1:{server.port}"))
     if "output" in check:
@@ -242,7 +240,6 @@ class Answers(dict[str, Any]):
 
 
 def check_offline(case: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = pytest.importorskip("passerby.models.load")
     monkeypatch.setenv("PASSERBY_HOME", str(home))
     opened: list[object] = []
     monkeypatch.setattr(socket, "create_connection", lambda *a, **k: opened.append(a))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from passerby import sources
 from passerby.errors import PasserbyError
 from passerby.fetch import CLI_POLICY, SERVER_POLICY, FetchPolicy, fetch, is_url
 
@@ -94,7 +95,6 @@ def outcome(case: dict[str, Any], policy: FetchPolicy) -> str:
     try:
         if case["call"]["where"] == "cli" and not is_url(url):
             # On the command line what is no URL is a path.
-            sources = pytest.importorskip("passerby.sources")
             (found,) = sources.frames(url)
             return str(found.error.name) if isinstance(found, sources.Failure) else "ok"
         return "ok" if fetch(url, policy) == PICTURE else "another body"
