@@ -26,7 +26,7 @@ ORDER = [
     # records and small sums that everything may use
     "formats.metadata geometry devices thresholds deadline urls http_reply http_request fetch files",
     "exif image_ decode preprocess result compat",
-    "engines formats networks sources",
+    "engines formats networks output_names source_ sources",
     "models",
     "config detector attributes",
     "draw pipeline modules",
