@@ -117,9 +117,9 @@ def upright(pixels: ImageBgr, orientation: int) -> ImageBgr:
         (H, W, 3) or (W, H, 3) uint8, C-contiguous; for 1 the same array.
     """
     if orientation in (5, 6, 7, 8):
-        pixels = cv2.transpose(pixels)
+        pixels = np.asarray(cv2.transpose(pixels), np.uint8)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return pixels if flip is None else cv2.flip(pixels, flip)
+    return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
 
 
 def pillow_to_bgr(image: Image.Image) -> ImageBgr:
@@ -144,20 +144,21 @@ def _band_to_bgr(band: Image.Image) -> NDArray[np.uint8]:
     if mode in ("P", "PA", "YCbCr", "HSV", "La", "RGBa"):
         band = band.convert({"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}.get(mode, "RGB"))
         mode = band.mode
-    if mode == "RGB":
-        return cv2.cvtColor(np.asarray(band), cv2.COLOR_RGB2BGR)
-    if mode in ("RGBA", "RGBX"):
-        return cv2.cvtColor(np.asarray(band), cv2.COLOR_RGBA2BGR)
+    pixels = np.asarray(band)
     if mode == "CMYK":
-        return _cmyk_to_bgr(np.asarray(band))
-    if mode == "1":
-        return cv2.cvtColor(np.asarray(band).astype(np.uint8) * np.uint8(255), cv2.COLOR_GRAY2BGR)
-    if mode in ("L", "LA"):
-        gray = np.asarray(band)
-        return cv2.cvtColor(np.ascontiguousarray(gray[..., 0] if mode == "LA" else gray), cv2.COLOR_GRAY2BGR)
-    if mode.startswith("I;16"):
-        return cv2.cvtColor((np.asarray(band) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-    raise refused(f"pixels of the kind {mode}, which are not read", "convert the picture to RGB first")
+        return _cmyk_to_bgr(pixels)
+    code = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGR, "RGBX": cv2.COLOR_RGBA2BGR}.get(mode)
+    if code is None:
+        code = cv2.COLOR_GRAY2BGR
+        if mode == "1":
+            pixels = pixels.astype(np.uint8) * np.uint8(255)
+        elif mode == "LA":
+            pixels = np.ascontiguousarray(pixels[:, :, 0])
+        elif mode.startswith("I;16"):
+            pixels = (pixels >> 8).astype(np.uint8)
+        elif mode != "L":
+            raise refused(f"pixels of the kind {mode}, which are not read", "convert the picture to RGB first")
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def _cmyk_to_bgr(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The orientation of a picture from its Exif block: the one Exif value that changes the pixels. All others are left unread."""
+"""The orientation of a picture from its Exif block, the one value that changes the pixels; all others stay unread."""
 
 from __future__ import annotations
 

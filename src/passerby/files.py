@@ -175,7 +175,10 @@ def _unwritable(error: OSError | ValueError, target: Path) -> OutputError:
         return OutputError("output_full", "no room left", input=str(target), hint="free some space and run it again")
     reason = os.strerror(number).lower() if number else "not a possible file name"
     return OutputError(
-        "output_unwritable", f"cannot write ({reason})", input=str(target), hint="choose another folder with --save_path"
+        "output_unwritable",
+        f"cannot write ({reason})",
+        input=str(target),
+        hint="choose another folder with --save_path",
     )
 
 

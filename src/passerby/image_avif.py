@@ -27,8 +27,8 @@ _TURNS = {
 
 
 def avif_pages(data: bytes, max_pixels: int) -> list[Page]:
-    """The primary picture of an AVIF, or the first of a sequence. Alpha, depth maps and thumbnails are not looked at."""
-    top = {}
+    """The primary picture of an AVIF, or the first of a sequence. Alpha, depth and thumbnails are not looked at."""
+    top: dict[bytes, tuple[int, int]] = {}
     for kind, at, end in _boxes(data, 0, len(data)):
         top.setdefault(kind, (at, end))
     if b"meta" not in top:
@@ -103,7 +103,9 @@ def _check_places(data: bytes, at: int, end: int, *, cut: bool) -> None:
             start = base + box.number(offset_size)
             length = box.number(length_size)
             if method == 0 and start > len(data):
-                raise truncated("the file ends before the pixel data") if cut else corrupt("pixel data outside the file")
+                raise (
+                    truncated("the file ends before the pixel data") if cut else corrupt("pixel data outside the file")
+                )
             if method == 0 and start + length > len(data):
                 raise truncated("the file ends inside the pixel data")
 

@@ -1,4 +1,4 @@
-"""Walk over a GIF: canvas, colour tables and the data blocks of the first frame. Later frames and extensions are left out unread."""
+"""Walk over a GIF: canvas, colour tables and data blocks of the first frame; what follows and extensions stay unread."""
 
 from __future__ import annotations
 

@@ -83,7 +83,9 @@ def _segment(walk: _Walk, marker: int, body: bytes, max_pixels: int) -> None:
     if marker in (*_SEQUENTIAL, _PROGRESSIVE):
         _frame(walk, marker, body, max_pixels)
     elif marker in _OTHER_FRAMES:
-        raise refused("a lossless, arithmetic or hierarchical JPEG, which is not read", "save it as ordinary JPEG or PNG")
+        raise refused(
+            "a lossless, arithmetic or hierarchical JPEG, which is not read", "save it as ordinary JPEG or PNG"
+        )
     elif marker == _DQT:
         _check_quantisation(body)
         walk.parts.append(_as_segment(marker, body))

@@ -29,7 +29,9 @@ def pnm_pages(data: bytes, max_pixels: int) -> list[Page]:
     """The first picture of a PBM, PGM or PPM file, text or binary."""
     found = _PNM_HEADER.match(data)
     if found is None:
-        raise corrupt("the header is not understood") if len(data) > 64 else truncated("the file ends inside the header")
+        raise (
+            corrupt("the header is not understood") if len(data) > 64 else truncated("the file ends inside the header")
+        )
     kind, width, height = (int(group) for group in found.groups())
     size = check_size(width, height, max_pixels)
     at, maximum = found.end(), 1
@@ -41,7 +43,9 @@ def pnm_pages(data: bytes, max_pixels: int) -> list[Page]:
         if not 1 <= maximum <= 65535:
             raise corrupt(f"the header says a largest value of {maximum}")
     if not data[at : at + 1].isspace():
-        raise truncated("the file ends inside the header") if at >= len(data) else corrupt("the header is not understood")
+        raise (
+            truncated("the file ends inside the header") if at >= len(data) else corrupt("the header is not understood")
+        )
     shape = (height, width, 3 if kind in (3, 6) else 1)
     at += 1
     if kind > 3 and len(data) - at < _pnm_bytes(kind, shape, maximum):

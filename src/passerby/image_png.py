@@ -1,4 +1,4 @@
-"""Walk over a PNG: header, chunk lengths and checksums; text, profiles, transparency and animation are left out unread."""
+"""Walk over a PNG: header, chunk lengths, checksums. Text, profiles, transparency and animation are left out unread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _ADAM7 = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), 
 
 def png_pages(data: bytes, max_pixels: int) -> list[Page]:
     """The one picture of a PNG; of an APNG the picture that readers without animation show."""
-    header, palette, pixels, turned = b"", b"", [], 1
+    header, palette, turned = b"", b"", 1
+    pixels: list[bytes] = []
     for kind, at, length in _chunks(data):
         if not header and kind != b"IHDR":
             raise corrupt("the first chunk is not IHDR")

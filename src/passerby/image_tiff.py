@@ -21,7 +21,19 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _FILL_ORDER, _ORIENTATION = 256,
 _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _SAMPLE_FORMAT, _JPEG_TABLES = 339, 347
-_NEEDED = {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _FILL_ORDER, _SAMPLES, _ROWS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT}
+_NEEDED = {
+    _WIDTH,
+    _HEIGHT,
+    _BITS,
+    _COMPRESSION,
+    _COLOURS,
+    _FILL_ORDER,
+    _SAMPLES,
+    _ROWS,
+    _PLANAR,
+    _TILE_WIDTH,
+    _TILE_HEIGHT,
+}
 _NEEDED |= {292, 293, 317, 320, 338, _SAMPLE_FORMAT, _JPEG_TABLES, 529, 530, 531, 532}
 _ITEM = {1: "u1", 3: "u2", 4: "u4", 5: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 _RAW = 1
@@ -55,7 +67,8 @@ def tiff_pages(data: bytes, max_pixels: int) -> list[Page]:
     layout = _Layout(order="<" if data[:2] == b"II" else ">", big=b"+" in data[2:4])
     at = 8 if layout.big else 4
     (where,) = struct.unpack_from(layout.word, data, at)
-    pages, seen = [], set()
+    pages: list[Page] = []
+    seen: set[int] = set()
     while where and where not in seen:
         if len(pages) == _MAX_PAGES:
             raise too_large(f"more than {_MAX_PAGES} pages")
@@ -148,7 +161,7 @@ def _places(data: bytes, tags: dict[int, Values], size: tuple[int, int]) -> tupl
     rows, columns = _one(tags, _ROWS, height), width
     if tiled:
         rows, columns = _one(tags, _TILE_HEIGHT, 0), _one(tags, _TILE_WIDTH, 0)
-    if not rows or not columns or rows * columns > 4 * max(width * height, 1 << 20) and tiled:
+    if not rows or not columns or (rows * columns > 4 * max(width * height, 1 << 20) and tiled):
         raise corrupt("strips or tiles of an illegal size")
     planes = _one(tags, _SAMPLES, 1) if _one(tags, _PLANAR, 1) == 2 else 1
     expected = -(-height // rows) * -(-width // columns) * planes

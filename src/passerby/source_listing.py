@@ -1,4 +1,4 @@
-"""What a path stands for: one file, the pictures of a folder, or those that a pattern matches. Nothing is opened here."""
+"""What a path stands for: one file, the pictures of a folder, or those a pattern matches. Nothing is opened here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import glob
 import itertools
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from .errors import InputError
 from .output_names import split_name
@@ -35,7 +34,8 @@ class Found:
 def is_listing(path: str) -> bool:
     """Whether a path stands for several files: a folder, or a pattern that is no file itself."""
     try:
-        return Path(path).is_dir() or (glob.has_magic(path) and not os.path.lexists(path))
+        # Path('') would be the current folder
+        return os.path.isdir(path) or (glob.has_magic(path) and not os.path.lexists(path))  # noqa: PTH112
     except (OSError, ValueError):
         return False
 
@@ -48,7 +48,7 @@ def list_path(path: str) -> list[Found]:
     """
     if not is_listing(path):
         return [Found(path=path, root=os.path.dirname(path) or ".")]  # noqa: PTH120
-    return _pattern(path) if not Path(path).is_dir() else _folder(path)
+    return _folder(path) if os.path.isdir(path) else _pattern(path)  # noqa: PTH112
 
 
 def _is_picture(name: str) -> bool:
@@ -97,7 +97,7 @@ def _unlisted(error: OSError, folder: str) -> InputError:
 def _pattern(pattern: str) -> list[Found]:
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.split("/")[:-1])
     root = "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
-    matches = [path for path in sorted(glob.glob(pattern, recursive=True)) if not Path(path).is_dir()]  # noqa: PTH207
+    matches = [path for path in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(path)]  # noqa: PTH112, PTH207
     if not matches:
         hint = "check the spelling, and quote the pattern"
         raise InputError("input_missing", "no file matches this pattern", input=pattern, hint=hint)

@@ -55,7 +55,7 @@ def _check_dtype(array: NDArray[Any]) -> None:
             what += "; it holds NaN"
         elif np.isinf(array).any():
             what += "; it holds infinity"
-        elif 0 <= array.min() and array.max() <= 1:
+        elif array.min() >= 0 and array.max() <= 1:
             hint = "convert it with (a * 255).astype('uint8')"
     elif array.dtype == np.uint16:
         hint = "convert it with (a >> 8).astype('uint8')"

@@ -206,9 +206,7 @@ def _read(item: _Item, stem: str, names: OutputNames, limits: _Limits) -> Iterat
             page_stem = stem if number is None else names.page(stem, number)
             outcome = _loaded(item, number, load)
             if isinstance(outcome, PasserbyError):
-                yield Failure(
-                    error=outcome, input_path=item.path, page_index=number, index=0, output_stem=page_stem
-                )
+                yield Failure(error=outcome, input_path=item.path, page_index=number, index=0, output_stem=page_stem)
                 continue
             again = None
             if item.path is not None and not isinstance(item.value, str):

@@ -1,0 +1,24 @@
+"""The corpus group `ndarray` through the library: every case ends as the manifest says."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import corpus_cases
+from .corpus_runner import Case, GroupRun, group_cases, judge, run_cases
+
+
+@pytest.fixture(scope="module")
+def group_run(tmp_path_factory: pytest.TempPathFactory) -> GroupRun:
+    return run_cases(group_cases("ndarray", slow=False), tmp_path_factory.mktemp("ndarray"))
+
+
+@pytest.mark.parametrize("case", corpus_cases("ndarray"))
+def test_case(case: Case, group_run: GroupRun, tmp_path_factory: pytest.TempPathFactory) -> None:
+    if case.get("check", {}).get("slow"):
+        group_run = run_cases([case], tmp_path_factory.mktemp("slow"))
+    judge(case, group_run)
+
+
+def test_no_library_prints_anything(group_run: GroupRun) -> None:
+    assert group_run.printed == ""
