@@ -4,4 +4,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh
-exec .venv/bin/passerby --input src/passerby/assets/street.jpg --save_path output "$@"
+.venv/bin/passerby predict src/passerby/assets/street.jpg --save-path output "$@"
+printf 'Look at output/street_res.jpg; output/street.json holds the same as data.\n' >&2

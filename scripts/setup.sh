@@ -31,6 +31,10 @@ if [ -x "$VENV/bin/python" ] && [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "
     wanted=$(printf '%s\n%s\n' "$have" "$wanted" | sort -u | sed '/^$/d')
 fi
 rm -f "$stamp"
+version='import sys; print(sys.version)'
+if [ -f "$VENV/pyvenv.cfg" ] && [ "$("$VENV/bin/python" -c "$version" 2>/dev/null)" != "$("$PYTHON" -c "$version")" ]; then
+    rm -rf "$VENV" # made with another Python
+fi
 extras=$(printf '%s\n' "$wanted" | sed '/^$/d' | paste -sd, -)
 target=".${extras:+[$extras]}"
 printf 'setup: installing into %s (%s)\n' "$VENV" "${extras:-base}" >&2

@@ -58,6 +58,7 @@ def train(args: argparse.Namespace) -> None:
         stages=tuple(parse_stage(text) for text in args.stages),
         seed=args.seed,
         learning_rate=args.learning_rate,
+        batch_size=args.batch_size,
         threads=args.threads,
     )
     train_detector(args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options)
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=STAGES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -101,7 +101,7 @@ def skin(look: Look, name: str) -> Any:
     """Skin with a little subsurface scattering and uneven gloss."""
     nodes = Nodes(name)
     colour = _picture(nodes, look).outputs[0]
-    colour = nodes.add("HueSaturation", {"Color": colour, "Saturation": 0.92, "Value": 0.92}).outputs[0]
+    colour = nodes.add("HueSaturation", {"Color": colour, "Saturation": 1.08, "Value": 0.8}).outputs[0]
     fine = nodes.noise(900.0)
     return nodes.finish(
         {
@@ -181,7 +181,7 @@ def cloth(look: Look, name: str) -> Any:
     if look.skirt_line:
         colour = _opening(nodes, pattern, colour)
     weave = nodes.noise(140.0, pattern, 2.0)
-    folds = nodes.bump(height, 1.0, 0.055)
+    folds = nodes.bump(height, 1.0, 0.085)
     denim = look.material == "denim"
     return nodes.finish(
         {
@@ -248,7 +248,7 @@ def splice(nodes: Nodes, look: Look, pattern: Any) -> Any:
 def logo(nodes: Nodes, look: Look, pattern: Any) -> Any:
     """A sun over a wave, printed on the chest."""
     x, y, z = _axes(nodes, pattern)
-    up = nodes.math("SUBTRACT", y, 3.75)
+    up = nodes.math("SUBTRACT", y, 4.05)
     radius = nodes.math("SQRT", nodes.math("ADD", nodes.math("MULTIPLY", x, x), nodes.math("MULTIPLY", up, up)))
     ripple = nodes.math("MULTIPLY", nodes.math("SINE", nodes.math("MULTIPLY", x, 5.5)), 0.1)
     crest = nodes.math("SUBTRACT", up, ripple)

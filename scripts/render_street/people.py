@@ -10,7 +10,7 @@ from passerby.synthesis.figure import Arm, BodyShape, Pose
 from passerby.synthesis.people import Carried, Garment, Look, PersonSpec
 
 DENIM = Look(material="denim", colour="#8fa3bd")
-LIGHT_DENIM = Look(material="denim", colour="#d5dde8", tinted=True)
+LIGHT_DENIM = Look(material="denim", colour="#8d9aa8", tinted=True)
 
 COAT_WOMAN = PersonSpec(
     name="woman in a camel coat",
@@ -20,7 +20,7 @@ COAT_WOMAN = PersonSpec(
         left_arm=Arm(swing=16, bend=50, inward=14, out=4, curl=40), right_arm=Arm(swing=-12, bend=-18),
     ),
     skin="young_lightskinned_female_diffuse2",
-    hair="long01", hair_colour="#1d1512",
+    hair="bob02", hair_colour="#2a1c15",
     garments=(
         Garment(piece="tucked_trousers", look=Look(colour="#23242b", material="denim")),
         Garment(piece="coat_top", look=Look(colour="#b08a5c", skirt_line=True), thickness=0.08),
@@ -39,19 +39,19 @@ BOX_MAN = PersonSpec(
     shape=BodyShape(gender=1.0, years=31, muscle=0.68, weight=0.5, height=0.62, african=1, caucasian=0),
     pose=Pose(
         stride=0.7, phase=0.53, lean=1.0, head_turn=-8.0,
-        left_arm=Arm(swing=-6, bend=36, inward=24, out=3, curl=30),
-        right_arm=Arm(swing=-6, bend=36, inward=24, out=3, curl=30),
+        left_arm=Arm(swing=-9, bend=34, inward=23, out=4, curl=30),
+        right_arm=Arm(swing=-9, bend=34, inward=23, out=4, curl=30),
     ),
     skin="young_darkskinned_male_diffuse",
     hair="short04", hair_colour="#0d0b0a", hair_cut=0.9,
     garments=(
-        Garment(piece="clothes/male_casualsuit04:lower", look=DENIM, own_texture=True),
+        Garment(piece="clothes/male_casualsuit04:lower", look=DENIM, own_texture=True, below=0.8),
         Garment(piece="t_shirt", look=Look(colour="#d8573a", second="#f4c95a", pattern="logo"), thickness=0.06),
         Garment(piece="shoes/shoes05", look=Look(), own_texture=True),
         Garment(piece="cap", look=Look(colour="#23395b"), thickness=0.06),
     ),
     carried=(Carried(kind="box", size=0.92),),
-    attributes=("hat", "short_sleeve", "trousers", "hold_objects_in_front", "age_18_60", "front"),
+    attributes=("hat", "short_sleeve", "upper_logo", "trousers", "hold_objects_in_front", "age_18_60", "front"),
 )  # fmt: skip
 
 SCHOOL_BOY = PersonSpec(
@@ -61,7 +61,7 @@ SCHOOL_BOY = PersonSpec(
     skin="young_lightskinned_male_diffuse2",
     hair="short02", hair_colour="#7a5a36",
     garments=(
-        Garment(piece="shorts", look=Look(colour="#3d4a38"), thickness=0.06),
+        Garment(piece="shorts", look=Look(colour="#3d4a38"), thickness=0.06, below=0.7),
         Garment(piece="t_shirt", look=Look(colour="#f0efe8", second="#27508c", pattern="stripe", period=0.95)),
         Garment(piece="shoes/shoes06", look=Look(), own_texture=True),
     ),
@@ -80,7 +80,7 @@ OLD_MAN = PersonSpec(
     skin="old_lightskinned_male_diffuse2",
     hair="short04", hair_colour="#b9b6b0", hair_cut=0.95,
     garments=(
-        Garment(piece="trousers", look=Look(colour="#6d6252", material="cloth")),
+        Garment(piece="trousers", look=Look(colour="#6d6252"), below=0.8),
         Garment(piece="shirt", look=Look(colour="#8e2f2b", second="#22303f", pattern="plaid", period=1.1)),
         Garment(piece="shoes/shoes01", look=Look(), own_texture=True),
         Garment(piece="hats/fedora", look=Look(colour="#5a4a38"), thickness=0.03),
@@ -99,7 +99,7 @@ DRESS_WOMAN = PersonSpec(
         Garment(piece="dress_top", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.55)),
         Garment(piece="dress_skirt", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.55)),
         Garment(piece="sash", look=Look(colour="#174f4d"), thickness=0.04),
-        Garment(piece="slip_ons", look=Look(colour="#8a4b2d", material="leather"), thickness=0.03),
+        Garment(piece="shoes/shoes05", look=Look(), own_texture=True),
     ),
     carried=(Carried(kind="tote", side="r", size=1.05, looks={"bag": Look(colour="#caa46a", material="leather"),
              "bag_dark": Look(colour="#8a6a3c", material="leather")}),),
@@ -113,7 +113,7 @@ STUDENT = PersonSpec(
     skin="young_lightskinned_male_diffuse3",
     hair="short03", hair_colour="#3a2416",
     garments=(
-        Garment(piece="clothes/male_casualsuit06:lower", look=LIGHT_DENIM, own_texture=True),
+        Garment(piece="clothes/male_casualsuit06:lower", look=LIGHT_DENIM, own_texture=True, below=0.9),
         Garment(piece="hoodie", look=Look(colour="#7f8790", second="#2c3f57", pattern="splice"), thickness=0.09),
         Garment(piece="hood", look=Look(colour="#2c3f57"), thickness=0.12),
         Garment(piece="shoes/shoes05", look=Look(), own_texture=True),
@@ -135,7 +135,7 @@ SKIRT_WOMAN = PersonSpec(
     garments=(
         Garment(piece="skirt", look=Look(colour="#28324a"), thickness=0.06),
         Garment(piece="tucked_tee", look=Look(colour="#f1ece2", second="#b23a48", pattern="stripe", period=0.75)),
-        Garment(piece="slip_ons", look=Look(colour="#2a2320", material="leather"), thickness=0.03),
+        Garment(piece="shoes/shoes04", look=Look(), own_texture=True),
     ),
     carried=(Carried(kind="cup", side="r"), Carried(kind="cross_bag", side="l", size=0.8,
              looks={"bag": Look(colour="#37302a", material="leather")})),

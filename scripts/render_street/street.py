@@ -107,7 +107,7 @@ def _houses(batch: Batch, rng: np.random.Generator) -> None:
             y += house.width
 
 
-def add_light(elevation: float = 40.0, rotation: float = 197.0, strength: float = 0.14) -> None:
+def add_light(elevation: float = 40.0, rotation: float = 160.0, strength: float = 0.12) -> None:
     """Clear sky with a sun of slightly enlarged size (soft shadows); angles in degrees."""
     world = bpy.data.worlds.new("sky")
     bpy.context.scene.world = world
