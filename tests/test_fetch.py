@@ -424,7 +424,7 @@ def test_one_deadline_for_all_tries() -> None:
     policy = dataclasses.replace(CLI_POLICY, total_s=1.2)
     started = time.monotonic()
     assert refused(f"http://127.0.0.1:{closed_port()}/", policy).name == "fetch_connect"
-    assert time.monotonic() - started < 1.3
+    assert time.monotonic() - started < 2
 
 
 def test_wall_clock_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +437,8 @@ def test_wall_clock_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
         with CorpusServer({"/a": GOOD | {"delay_s": 5}}) as server:
             started = time.monotonic()
             assert refused(server.url("/a"), dataclasses.replace(CLI_POLICY, total_s=0.3)).name == "fetch_timeout"
-            assert 0.27 <= time.monotonic() - started < 0.6
+            # Never early; late only by what a busy machine adds, which is far from a day.
+            assert 0.3 <= time.monotonic() - started < 3
 
 
 def test_login_goes_to_its_host_only() -> None:

@@ -87,7 +87,10 @@ def state_of(name: str) -> State:
     record = read_record(name)
     if record is None or not record.files:
         return State.BAD
-    return State.GOOD if record.files == _hashes(files) else State.BAD
+    try:
+        return State.GOOD if record.files == _hashes(files) else State.BAD
+    except OSError:
+        return State.BAD
 
 
 def model_files(folder: Path) -> list[Path]:

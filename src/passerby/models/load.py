@@ -8,7 +8,8 @@ the cache under the hash of what it was made from.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -96,12 +97,19 @@ def import_model(name: str, path: Path, *, reports: Reports = STDERR) -> Path:
     return cache.folder_of(entry.name)
 
 
-def load_path(path: Path, *, name: str, official: catalogue.CatalogueEntry | None = None) -> LoadedModel:
+def load_path(
+    path: Path,
+    *,
+    name: str,
+    official: catalogue.CatalogueEntry | None = None,
+    hashes: Mapping[str, str] | None = None,
+) -> LoadedModel:
     """Load a model from files: a folder in Paddle's layout or with one model file in it, .pdparams, or .onnx.
 
     Args:
         name: what the model is called from now on; a name of the catalogue must be the one in `inference.yml`.
         official: the entry whose kind and size the model must have, where the files are to be the official ones.
+        hashes: file name to SHA-256, where they are known already.
     Raises:
         ModelError: `model_missing` (nothing there, or not what is due), and what the readers say.
     """
@@ -109,7 +117,8 @@ def load_path(path: Path, *, name: str, official: catalogue.CatalogueEntry | Non
     if path.is_dir() and len(files) == 1 and files[0].suffix in cache.MODEL_SUFFIXES:
         path = files[0]
     if path.is_dir() or path.suffix == ".pdparams":
-        return _converted(path, files, name, official)
+        known = hashes or _hashes(files)
+        return _converted(path, name, official, None if any(f.is_symlink() for f in files) else known)
     if path.suffix == ".onnx":
         return _from_onnx(read_file(path), source=str(path))
     raise ModelError(
@@ -133,6 +142,14 @@ def _files(path: Path) -> list[Path]:
     raise ModelError("model_missing", happened, input=str(path), hint="check model_dir")
 
 
+def _hashes(files: list[Path]) -> dict[str, str]:
+    try:
+        return {file.name: sha256_of(file) for file in files}
+    except OSError as reason:
+        happened = f"the file cannot be read ({shown(reason.strerror)})"
+        raise ModelError("model_missing", happened, input=str(reason.filename), hint="check its permissions") from None
+
+
 def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
     """A model of the package itself; no cache, no network."""
     file = resources.files("passerby.models") / "shipped" / entry.name / f"{entry.name}.onnx"
@@ -148,7 +165,9 @@ def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
 def _official(entry: catalogue.CatalogueEntry, reports: Reports) -> LoadedModel:
     """A downloaded model. What was downloaded just now stays in the cache only if it can be loaded."""
     with cache.opened(entry, reports=reports) as folder:
-        model = load_path(folder, name=entry.name, official=entry)
+        # What is recorded of a folder in the cache was compared a moment ago: 200 MB need not be hashed twice.
+        record = cache.read_record(entry.name) if folder == cache.folder_of(entry.name) else None
+        model = load_path(folder, name=entry.name, official=entry, hashes=record.files if record else None)
         return LoadedModel(model_bytes=model.model_bytes, metadata=model.metadata, source=entry.name)
 
 
@@ -157,11 +176,15 @@ def _from_onnx(data: bytes, *, source: str) -> LoadedModel:
     return LoadedModel(model_bytes=file.model_bytes, metadata=file.metadata, source=source)
 
 
-def _converted(path: Path, files: Sequence[Path], name: str, official: catalogue.CatalogueEntry | None) -> LoadedModel:
-    """A model made from Paddle's files, from the cache when these very files were converted before."""
-    key = _key(files, name, official)
-    # A link may leave the folder, which only the reader refuses.
-    kept = None if any(file.is_symlink() for file in files) else cache.find_converted(key)
+def _converted(
+    path: Path, name: str, official: catalogue.CatalogueEntry | None, hashes: Mapping[str, str] | None
+) -> LoadedModel:
+    """A model made from Paddle's files, from the cache when these very files were converted before.
+
+    Without hashes nothing is kept: a link may leave the folder, which only the reader refuses.
+    """
+    key = _key(hashes, name, official) if hashes else None
+    kept = cache.find_converted(key) if key else None
     if kept is not None:
         return _from_onnx(kept, source=str(path))
     weights, described = _weights(path, name)
@@ -174,7 +197,8 @@ def _converted(path: Path, files: Sequence[Path], name: str, official: catalogue
         input=str(path),
     )
     model = _from_onnx(data, source=str(path))
-    cache.keep_converted(key, data)
+    if key:
+        cache.keep_converted(key, data)
     return model
 
 
@@ -204,10 +228,7 @@ def _card(name: str) -> dict[str, str]:
     return {"converted_by": f"passerby {__version__}", **({"licence": entry.licence} if entry else {})}
 
 
-def _key(files: Sequence[Path], name: str, official: catalogue.CatalogueEntry | None) -> str:
+def _key(hashes: Mapping[str, str], name: str, official: catalogue.CatalogueEntry | None) -> str:
     """Names the outcome of a conversion: everything that it depends on, hashed."""
-    asked = f"{__version__}/{CONVERSION}/{name}/{official.name if official else ''}"
-    digest = hashlib.sha256(asked.encode("utf-8", "surrogatepass"))
-    for file in files:
-        digest.update(f"/{file.name}/{sha256_of(file)}".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:32]
+    depends_on = [__version__, CONVERSION, name, official.name if official else None, sorted(hashes.items())]
+    return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
