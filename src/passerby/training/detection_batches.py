@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ SOURCE_WEIGHTS: Mapping[str, float] = {
     "oi_vehicles": 0.4,
     "ccp": 0.25,
 }
+HALF_UP_TO = 176  # px; input sizes from here down read the half-size photos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +73,23 @@ class DetectionBatches(Dataset[tuple[Tensor, ...]]):
 
     def _example(self, size: int, options: AugmentOptions, random: np.random.Generator) -> Example:
         if random.random() < options.mosaic:
-            photos = [self._photo(random) for _ in range(4)]
+            photos = [self._photo(size, random) for _ in range(4)]
             return augment_mosaic(photos, size=size, options=options, random=random)
-        return augment_one(self._photo(random), size=size, options=options, random=random)
+        return augment_one(self._photo(size, random), size=size, options=options, random=random)
 
-    def _photo(self, random: np.random.Generator) -> Example:
+    def _photo(self, size: int, random: np.random.Generator) -> Example:
         if self._photos is None:
             self._photos = self._open()
         packed, truths, rows, shares = self._photos
         row = int(rows[np.searchsorted(shares, random.random(), side="right")])
         truth = truths[row]
         assert truth is not None
-        return Example(image_rgb=np.asarray(packed.pixels[row]), persons=truth.persons, ignored=truth.ignored)
+        pixels = packed.half if size <= HALF_UP_TO else packed.pixels
+        side = pixels.shape[1]
+        return Example(image_rgb=np.asarray(pixels[row]), persons=truth.persons * side, ignored=truth.ignored * side)
 
     def _open(self) -> tuple[Packed, list[Example | None], NDArray[np.int64], NDArray[np.float64]]:
+        cv2.setNumThreads(1)  # pictures this small lose more to OpenCV's threads than they gain
         packed = load_packed(self.packed_dir)
         teacher = load_teacher_boxes(self.teacher_file)
         rows = np.array(packed.indices("train"), np.int64)
@@ -92,8 +97,7 @@ class DetectionBatches(Dataset[tuple[Tensor, ...]]):
         nothing = np.zeros((0, 0, 3), np.uint8)
         for row in rows:
             persons, ignored = merge_truth(marked_boxes(packed, int(row)), *teacher[row])
-            side = packed.pixels.shape[1]
-            truths[row] = Example(image_rgb=nothing, persons=persons * side, ignored=ignored * side)
+            truths[row] = Example(image_rgb=nothing, persons=persons, ignored=ignored)  # still fractions
         weights = np.array([SOURCE_WEIGHTS[str(packed.rows[row]["source"])] for row in rows])
         return packed, truths, rows, np.cumsum(weights / weights.sum()).clip(max=1.0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -53,13 +54,24 @@ class TrainOptions:
     seed: int = 1
     threads: int = 1
     log_every: int = 50
-    save_every: int = 250
-    evaluate_every: int = 1000
+    save_every: int = 200
+    evaluate_every: int = 2000
 
     @property
     def iterations(self) -> int:
         """Length of the run."""
         return sum(stage.iterations for stage in self.stages)
+
+
+class _StopRequest:
+    """Turns SIGTERM into a flag, so that a run stops after a step, with its checkpoint written."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, _signal: int, _frame: object) -> None:
+        self.requested = True
 
 
 class _From:
@@ -110,6 +122,7 @@ def train_detector(packed_dir: Path, teacher_file: Path, run_dir: Path, *, optio
         batches, batch_size=None, sampler=_From(start, options.iterations), num_workers=1, prefetch_factor=4
     )
     model.train()
+    stop = _StopRequest()
     clock = time.monotonic()
     for iteration, batch in enumerate(loader, start):
         loss = _step(model, optimizer, batch, options, iteration)
@@ -118,8 +131,11 @@ def train_detector(packed_dir: Path, teacher_file: Path, run_dir: Path, *, optio
         if done % options.log_every == 0:
             _log_step(run_dir, done, loss, options, time.monotonic() - clock)
             clock = time.monotonic()
-        if done % options.save_every == 0 or done == options.iterations:
+        if stop.requested or done % options.save_every == 0 or done == options.iterations:
             _save(run_dir, model, optimizer, ema, done)
+        if stop.requested:
+            log.info("stopped iteration=%d", done)
+            return
         if done % options.evaluate_every == 0 or done == options.iterations:
             _evaluate(packed_dir, run_dir, ema.weights(model), options, done)
             clock = time.monotonic()
