@@ -15,8 +15,8 @@ Rectangle = tuple[float, float, float, float]
 Rectangles = NDArray[np.float64]
 
 # What a panel pays for the share of its own area that lies on something. A panel on another panel cannot be read;
-# one on a head hides what people look at first.
-ON_PANEL, ON_OTHER, ON_OWN, ON_HEAD = 12.0, 4.0, 1.0, 3.0
+# one on a head hides what people look at first; the air above the others is where their own panels want to go.
+ON_PANEL, ON_OTHER, ON_OWN, ON_HEAD, ON_AIR = 12.0, 4.0, 1.0, 3.0, 0.6
 ACCEPTABLE = 1.4
 
 
@@ -42,6 +42,11 @@ def _heads(boxes: Rectangles) -> Rectangles:
     heads = boxes.copy()
     heads[:, 3] = boxes[:, 1] + 0.25 * (boxes[:, 3] - boxes[:, 1])
     return heads
+
+
+def _air(boxes: Rectangles, height: float) -> Rectangles:
+    """The strips of a height right above the boxes (N, 4)."""
+    return np.stack([boxes[:, 0], boxes[:, 1] - height, boxes[:, 2], boxes[:, 1]], axis=1)
 
 
 def best_spot(
@@ -74,6 +79,7 @@ def best_spot(
         (ON_PANEL, np.array(panels, np.float64).reshape(-1, 4)),
         (ON_OTHER, people),
         (ON_HEAD, _heads(people)),
+        (ON_AIR, _air(people, height)),
         (ON_OWN, own),
         (ON_HEAD, _heads(own)),
     ):
