@@ -13,7 +13,7 @@ from passerby.synthesis.people import Wardrobe, build_person
 from . import figures, people, street
 
 SEED = 11
-WIDTH, HEIGHT = 1440, 810
+WIDTH, HEIGHT = 1280, 720
 
 
 def main() -> None:
@@ -68,13 +68,15 @@ def _render(options: argparse.Namespace) -> None:
     scene.render.threads_mode, scene.render.threads = "FIXED", options.threads
     cycles = scene.cycles
     cycles.samples, cycles.seed = options.samples, SEED
-    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.02
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.03
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 3, 2
     cycles.transparent_max_bounces = 24
     cycles.sample_clamp_indirect = 6.0
     scene.view_settings.view_transform = "AgX"
     scene.view_settings.look = "AgX - Medium High Contrast"
+    scene.view_settings.use_white_balance = True
+    scene.view_settings.white_balance_temperature = 5900  # the low sun is warm; people should not be orange
     scene.render.image_settings.file_format = "PNG"
     scene.render.filepath = str(options.out.resolve())
     bpy.ops.render.render(write_still=True)

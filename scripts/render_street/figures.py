@@ -7,8 +7,6 @@ from typing import Any
 
 import bpy
 import numpy as np
-from bpy_extras.object_utils import world_to_camera_view
-from mathutils import Vector
 from numpy.typing import NDArray
 
 from passerby.synthesis.people import Mesh
@@ -56,11 +54,13 @@ def _refine(thing: Any, mesh: Mesh) -> None:
 
 
 def box_in_picture(meshes: list[Mesh], place_m: tuple[float, float], heading: float) -> list[float]:
-    """x1 y1 x2 y2 in pixels of everything a person consists of, as the camera sees it."""
-    scene = bpy.context.scene
-    width = scene.render.resolution_x * scene.render.resolution_percentage / 100
-    height = scene.render.resolution_y * scene.render.resolution_percentage / 100
+    """x1 y1 x2 y2 in pixels of the full-size picture of everything a person consists of."""
+    render, camera = bpy.context.scene.render, bpy.context.scene.camera
+    width, height = render.resolution_x, render.resolution_y
+    lens = camera.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=width, y=height)
+    matrix = np.array(lens @ camera.matrix_world.inverted())
     points = np.concatenate([to_scene(m.points[np.unique(m.triangles)], place_m, heading) for m in meshes])
-    seen = np.array([world_to_camera_view(scene, scene.camera, Vector(p)) for p in points[::3]])
-    x, y = seen[:, 0] * width, (1 - seen[:, 1]) * height
+    seen = np.c_[points, np.ones(len(points))] @ matrix.T
+    x = (seen[:, 0] / seen[:, 3] + 1) / 2 * width
+    y = (1 - seen[:, 1] / seen[:, 3]) / 2 * height
     return [round(float(v), 1) for v in (x.min(), y.min(), x.max(), y.max())]

@@ -176,7 +176,7 @@ def cloth(look: Look, name: str) -> Any:
                 1.0, nodes.add("CombineColor", {0: gain, 1: gain, 2: gain}).outputs[0], colour, "MULTIPLY"
             )
         colour = picture
-    soil = nodes.noise(1.3, pattern, 5.0)
+    soil = nodes.noise(1.3, pattern, 3.0)
     colour = nodes.mix(0.18, colour, nodes.ramp(soil, [(0.3, "#555555"), (0.7, "#ffffff")]), "MULTIPLY")
     if look.skirt_line:
         colour = _opening(nodes, pattern, colour)
@@ -296,9 +296,9 @@ def plain(name: str, colour: str, *, roughness: float = 0.6, metallic: float = 0
     """One colour with soft unevenness: paint, stone, metal."""
     nodes = Nodes(name)
     where = nodes.add("NewGeometry").outputs["Position"]
-    dirt = nodes.noise(2.5, where, 8.0, 0.65)
+    dirt = nodes.noise(2.5, where, 4.0, 0.65)
     shaded = nodes.mix(uneven, colour, nodes.ramp(dirt, [(0.3, "#6a6660"), (0.75, "#ffffff")]), "MULTIPLY")
-    fine = nodes.noise(90.0, where, 3.0)
+    fine = nodes.noise(90.0, where, 1.0)
     return nodes.finish(
         {"Base Color": shaded, "Roughness": roughness, "Metallic": metallic, "Normal": nodes.bump(fine, 0.12, 0.004)}
     )

@@ -33,8 +33,8 @@ def _bricks(nodes: Nodes, where: Any, size: tuple[float, float], joint: float, c
 
 def _weathered(nodes: Nodes, colour: Any, amount: float, scale: float = 0.5) -> Any:
     position = nodes.add("NewGeometry").outputs["Position"]
-    large = nodes.ramp(nodes.noise(scale, position, 8.0, 0.65), [(0.32, "#79746c"), (0.68, "#ffffff")])
-    small = nodes.ramp(nodes.noise(scale * 14, position, 4.0, 0.6), [(0.25, "#a9a59e"), (0.7, "#ffffff")])
+    large = nodes.ramp(nodes.noise(scale, position, 4.0, 0.65), [(0.32, "#79746c"), (0.68, "#ffffff")])
+    small = nodes.ramp(nodes.noise(scale * 14, position, 2.0, 0.6), [(0.25, "#a9a59e"), (0.7, "#ffffff")])
     return nodes.mix(amount, nodes.mix(amount, colour, large, "MULTIPLY"), small, "MULTIPLY")
 
 
@@ -43,7 +43,7 @@ def paving(name: str) -> Any:
     nodes = Nodes(name)
     where = _place(nodes, upright=False)
     slabs = _bricks(nodes, where, (0.6, 0.4), 0.007, ("#a39c91", "#8e887e", "#4b463f"))
-    grain = nodes.noise(160.0, where, 3.0)
+    grain = nodes.noise(160.0, where, 1.0)
     colour = _weathered(nodes, slabs.outputs["Color"], 0.55)
     spots = nodes.add("TexVoronoi", {"Vector": where, "Scale": 2.3}).outputs["Distance"]
     gum = nodes.math("LESS_THAN", spots, 0.045)

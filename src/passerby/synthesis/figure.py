@@ -242,7 +242,7 @@ def pose_rotations(assets: BaseAssets, heads: Points, pose: Pose) -> Points:
     _pose_trunk(pose, hips, rotate)
     swing = 0.75 * (hips["l"] - hips["r"]) / 2
     for side, sign, arm in (("l", 1, pose.left_arm), ("r", -1, pose.right_arm)):
-        arm = arm or Arm(swing=-sign * swing, bend=-22 + max(0.0, -sign * swing) * 0.6)
+        arm = arm or Arm(swing=-sign * swing, out=6.5, bend=-22 + max(0.0, -sign * swing) * 0.6)
         _pose_arm(assets, heads, arm, side, rotate)
     for bone, (x, y, z) in pose.extra.items():
         rotate(bone, turn(Z, z) @ turn(Y, y) @ turn(X, x))

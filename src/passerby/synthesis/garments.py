@@ -79,7 +79,7 @@ def boots(*, shaft: float) -> Cut:
     return Cut(
         region="tights",
         keep=lambda c: shaft - c.y,
-        swell=lambda c: 0.16 + 0.10 * np.clip((c.y + 7.2) / 1.5, 0, 1) + 0.08 * (c.y < -7.75),
+        swell=lambda c: 0.11 + 0.12 * np.clip((c.y + 7.0) / 1.5, 0, 1) + 0.1 * (c.y < -7.8),
         smoothing=2,
         hides=lambda c: shaft - 0.2 - c.y,
     )
@@ -97,7 +97,7 @@ def scalp(*, drop: float, slope: float, swell: float) -> Cut:
 
 
 CUTS: Mapping[str, Cut] = {
-    "t_shirt": top(hem=0.1, sleeve=0.66, swell=0.12, hang=0.07),
+    "t_shirt": top(hem=0.1, sleeve=0.66, swell=0.12, hang=0.1),
     "long_tee": top(hem=0.25, sleeve=1.93, swell=0.11, hang=0.08),
     "shirt": top(hem=0.15, sleeve=1.93, swell=0.17),
     "hoodie": top(hem=0.25, sleeve=1.93, swell=0.25),
@@ -117,7 +117,6 @@ CUTS: Mapping[str, Cut] = {
     "belt": band(low=1.2, high=1.75, swell=0.46),
     "hood": collar(height=0.35, swell=0.32),
     "boots": boots(shaft=-4.7),
-    "slip_ons": boots(shaft=-7.3),
     "beanie": scalp(drop=1.15, slope=0.28, swell=0.17),
     "cap": scalp(drop=0.95, slope=0.12, swell=0.14),
 }

@@ -45,12 +45,14 @@ class Look:
 class Garment:
     """One piece of clothing: `piece` names a cut ("shirt"), a file ("shoes/shoes01") or half a suit
     ("clothes/male_casualsuit03:upper"); without a `look.texture`, a file's own texture is used when
-    `own_texture` is true. `thickness` is in dm."""
+    `own_texture` is true. `thickness` is in dm. What lies above the canonical height `below` is left out: the
+    waistband under a shirt that hangs over it."""
 
     piece: str
     look: Look
     own_texture: bool = False
     thickness: float = 0.05
+    below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ def _part(piece: str) -> str:
     if half:
         return half
     group = stem.partition("/")[0]
-    known = {"shoes": "shoes", "hats": "hat", "boots": "shoes", "slip_ons": "shoes", "beanie": "hat", "cap": "hat"}
+    known = {"shoes": "shoes", "hats": "hat", "boots": "shoes", "beanie": "hat", "cap": "hat"}
     if group in known:
         return known[group]
     return "lower" if any(word in stem for word in ("trousers", "shorts", "skirt")) else "upper"
@@ -172,6 +174,8 @@ def _dress(wardrobe: Wardrobe, spec: PersonSpec, body: Points) -> tuple[list[_Re
     for garment in spec.garments:
         piece = wardrobe.piece(garment.piece)
         hidden |= piece.hidden
+        if garment.below is not None:
+            piece = clothing.keep_vertices(piece, piece.pattern[:, 1] < garment.below)
         look = garment.look
         if garment.own_texture:
             look = replace(look, texture=piece.texture)
@@ -213,7 +217,7 @@ def _skin_mesh(wardrobe: Wardrobe, spec: PersonSpec, body: Points, hidden: NDArr
 def _head(wardrobe: Wardrobe, spec: PersonSpec, body: Points) -> list[_Rest]:
     """Eyes, eyebrows and hair."""
     eyes = Look(material="eye", texture=wardrobe.folder / f"eyes/{spec.eyes}.webp")
-    brows = wardrobe.piece("eyebrows/eyebrow009" if spec.shape.gender > 0.5 else "eyebrows/eyebrow006")
+    brows = wardrobe.piece("eyebrows/eyebrow006")
     hairy = Look(material="hair", colour=spec.hair_colour, tinted=True)
     parts = [
         _rest(wardrobe, wardrobe.piece("eyes/low-poly"), body, part="eyes", look=eyes),
