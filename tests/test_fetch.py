@@ -460,6 +460,14 @@ def test_errors_keep_no_secret() -> None:
     assert error.name == "fetch_status" and "s3cret" not in repr(error) + error.message
 
 
+def test_allowed_places_in_any_case() -> None:
+    with CorpusServer({"/a": GOOD}) as server:
+        policy = dataclasses.replace(
+            SERVER_POLICY, allow=(f"LocalHost:{server.port}",), resolver=lambda host, port: ["127.0.0.1"]
+        )
+        assert fetch(f"http://LOCALHOST:{server.port}/a", policy) == BODY
+
+
 def test_empty_answer_is_an_empty_input() -> None:
     with CorpusServer({"/a": {"status": 200, "body": {"text": ""}}}) as server, pytest.raises(InputError) as caught:
         fetch(server.url("/a"))

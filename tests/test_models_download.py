@@ -192,3 +192,15 @@ except OutputError as error:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "output_full", done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_part_than_the_one_asked_for(tmp_path: Path) -> None:
+    part = {
+        "status": 206,
+        "headers": {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"},
+        "body": {"bytes": DATA},
+    }
+    error, _ = refused({"/m": [WHOLE | {"cut_after": 1000}, part]}, tmp_path / "m")
+    assert "fetch_incomplete" in error.message and list(tmp_path.iterdir()) == []
+    error, _ = refused({"/m": part}, tmp_path / "m")
+    assert "206" in error.message

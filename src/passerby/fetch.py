@@ -14,6 +14,7 @@ timeout per read, and would be one more base dependency; the rules here need abo
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import queue
 import socket
@@ -27,7 +28,7 @@ from typing import BinaryIO, Literal, cast
 
 from .deadline import Deadline, TimedReader
 from .errors import FetchError, InputError, shown
-from .http_reply import EndedEarly, Head, Malformed, content_length, read_body, read_head, unpacked
+from .http_reply import EndedEarly, Head, Malformed, content_length, placed, read_body, read_head, unpacked
 from .http_request import proxy_for, request_bytes, tunnel_bytes
 from .urls import PlaceRule, Target, bare_url, is_public, is_url, parse_url
 
@@ -174,7 +175,9 @@ def open_download(
         if start and answer.head.status == 416:
             start = 0
             answer = stack.enter_context(_answer(url, policy, Deadline(policy.total_s)))
-        begin, total = _range(answer, start)
+        _check_status(answer, *((200, 206) if start else (200,)))
+        with _named(answer.target, "fetch_incomplete"):
+            begin, total = placed(answer.head, start)
         etag = answer.head.first("etag")
         yield Download(
             start=begin,
@@ -255,14 +258,18 @@ def _answer(
 def _target(url: str, policy: FetchPolicy, base: str | None) -> Target:
     if policy.where == "cli":
         return parse_url(url, base=base)
-    return parse_url(url, base=base, rule=PlaceRule(ports=SERVER_PORTS, allow=frozenset(policy.allow)))
+    return parse_url(url, base=base, rule=PlaceRule(ports=SERVER_PORTS, allow=_allowed(policy)))
+
+
+def _allowed(policy: FetchPolicy) -> frozenset[str]:
+    return frozenset(place.lower() for place in policy.allow)
 
 
 def _connect(
     target: Target, policy: FetchPolicy, deadline: Deadline, from_public: bool
 ) -> tuple[socket.socket, Target | None, bool]:
     """A connection to the target or to its proxy, that proxy, and whether the place is a public one."""
-    strict = (policy.where == "server" or from_public) and target.host_port not in policy.allow
+    strict = (policy.where == "server" or from_public) and target.host_port not in _allowed(policy)
     proxy = proxy_for(target) if policy.proxies else None
     if proxy is not None:
         # The proxy resolves the name; only an address that is written out can be judged here.
@@ -315,21 +322,29 @@ def _addresses(place: Target, policy: FetchPolicy, deadline: Deadline) -> list[s
 
 def _dialled(place: Target, addresses: Sequence[str], policy: FetchPolicy, deadline: Deadline) -> socket.socket:
     """A connection to the first address that answers."""
-    for address in addresses[:-1]:
+    *others, last = addresses
+    for address in others:
         with contextlib.suppress(OSError):
             return policy.dialler(address, place.port, deadline.timeout(policy.connect_s) or policy.connect_s)
     with _named(place, "fetch_connect"):
-        return policy.dialler(addresses[-1], place.port, deadline.timeout(policy.connect_s) or policy.connect_s)
+        return policy.dialler(last, place.port, deadline.timeout(policy.connect_s) or policy.connect_s)
     raise AssertionError("unreachable")
 
 
-def _secured(connection: socket.socket, target: Target, policy: FetchPolicy, deadline: Deadline) -> ssl.SSLSocket:
+@functools.lru_cache(maxsize=4)
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's roots and one more; kept, because reading them takes longer than most handshakes."""
     context = ssl.create_default_context()
-    if policy.ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=policy.ca_file)
-        except (OSError, ssl.SSLError):
-            raise _error("fetch_tls", "the --ca-file cannot be read as PEM certificates", target) from None
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _secured(connection: socket.socket, target: Target, policy: FetchPolicy, deadline: Deadline) -> ssl.SSLSocket:
+    try:
+        context = _trusting(policy.ca_file)
+    except (OSError, ssl.SSLError):
+        raise _error("fetch_tls", "the --ca-file cannot be read as PEM certificates", target) from None
     connection.settimeout(deadline.timeout(policy.connect_s))
     try:
         return context.wrap_socket(connection, server_hostname=target.host.rstrip("."))
@@ -386,15 +401,3 @@ def _body(answer: _Answer, limit: int, *, packed: bool) -> Iterator[bytes]:
                 yield piece
     if seen > limit:
         raise _error("fetch_too_large", f"the answer is over {limit} bytes", answer.target)
-
-
-def _range(answer: _Answer, start: int) -> tuple[int, int | None]:
-    """Where the body begins in the file, and the size of the whole."""
-    if not start or answer.head.status != 206:
-        _check_status(answer, 200)
-        return 0, content_length(answer.head)
-    unit, _, span = (answer.head.first("content-range") or "").partition(" ")
-    place, _, total = span.partition("/")
-    if unit.lower() != "bytes" or place.partition("-")[0] != str(start):
-        raise _error("fetch_incomplete", "the server sent another part than the one asked for", answer.target)
-    return start, int(total) if total.isascii() and total.isdigit() else None

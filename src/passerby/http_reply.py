@@ -100,6 +100,23 @@ def content_length(head: Head) -> int | None:
     return int(text)
 
 
+def placed(head: Head, start: int) -> tuple[int, int | None]:
+    """Where the body begins in the whole file, and that file's size, None when it is not told.
+
+    Args:
+        start: the first byte that was asked for.
+    Raises:
+        Malformed: it is another part than the one asked for.
+    """
+    if head.status != 206:
+        return 0, content_length(head)
+    unit, _, span = (head.first("content-range") or "").partition(" ")
+    place, _, total = span.partition("/")
+    if unit.lower() != "bytes" or place.partition("-")[0] != str(start):
+        raise Malformed("the server sent another part than the one asked for")
+    return start, int(total) if _LENGTH.fullmatch(total) else None
+
+
 def unpacked(pieces: Iterator[bytes], head: Head) -> Iterator[bytes]:
     """Undo the content coding: none, or gzip once. Pieces stay small however much the packed bytes grow.
 

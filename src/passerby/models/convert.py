@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx
 
+from .._version import __version__
 from ..errors import ModelError, shown
 from ..formats.door import located
 from ..formats.inference_yml import InferenceYml
 from ..formats.metadata import Group, InputRecipe, Kind, Label, ModelMetadata
+from ..formats.model_dir import read_file, read_model_dir
 from ..formats.onnx_file import write_onnx
+from ..formats.pdparams import read_pdparams
 from ..networks import pplcnet, ppyoloe
 from ..types import Weights
 from . import pa100k
-
-# A change in what `convert` writes for the same weights needs another number: converted models are kept.
-CONVERSION = 1
+from .catalogue import ENTRIES, CatalogueEntry
 
 NETWORKS = {"detector": ppyoloe, "attributes": pplcnet}
 DETECTOR_INPUT = InputRecipe(height=640, width=640, interpolation="cubic")
@@ -75,6 +77,40 @@ def convert(
         card=dict(card or {}),
     )
     return write_onnx(model, metadata)
+
+
+def convert_path(path: Path, *, name: str, official: CatalogueEntry | None = None) -> bytes:
+    """Make a model file from a folder in Paddle's layout or a .pdparams file.
+
+    Args:
+        name: what the model is called; a name of the catalogue must be the one in `inference.yml`.
+        official: the entry whose size the network must have.
+    Raises:
+        ModelError: as `convert`, and what the readers say.
+    """
+    weights, described = _weights(path, name)
+    entry = ENTRIES.get(name)
+    return convert(
+        weights,
+        name=name,
+        described=described,
+        card={"converted_by": f"passerby {__version__}", **({"licence": entry.licence} if entry else {})},
+        architecture=official.architecture if official else None,
+        input=str(path),
+    )
+
+
+def _weights(path: Path, name: str) -> tuple[Weights, InferenceYml | None]:
+    """Weights under the network's names, and what the folder says about them."""
+    if not path.is_dir():
+        return read_pdparams(read_file(path), input=str(path)), None
+    found = read_model_dir(path)
+    described = found.inference.model_name
+    if described != name and described in ENTRIES and name in ENTRIES:
+        happened = f"inference.yml says this is {described}, asked for was {shown(name)}"
+        raise ModelError("model_mismatch", happened, input=str(path), hint="correct model_name or model_dir")
+    with located(str(path)):
+        return NETWORKS[found.inference.kind].weights_from_program(found.program, found.parameters), found.inference
 
 
 def network_of(weights: Weights, *, input: str | None = None) -> tuple[Kind, str]:

@@ -16,17 +16,15 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import ModelError, shown
-from ..formats.door import located
-from ..formats.inference_yml import InferenceYml
 from ..formats.metadata import Kind, ModelMetadata
-from ..formats.model_dir import read_file, read_model_dir
+from ..formats.model_dir import read_file
 from ..formats.onnx_file import read_onnx
-from ..formats.pdparams import read_pdparams
-from ..types import Weights
 from . import cache, catalogue
 from .archive import unpack
-from .convert import CONVERSION, NETWORKS, convert
 from .download import STDERR, Reports, sha256_of
+
+# Another number is due when conversion writes something else for the same weights: converted models are kept.
+CONVERSION = 1
 
 KINDS: dict[Kind, str] = {"detector": "a detector", "attributes": "an attribute model"}
 
@@ -187,45 +185,14 @@ def _converted(
     kept = cache.find_converted(key) if key else None
     if kept is not None:
         return _from_onnx(kept, source=str(path))
-    weights, described = _weights(path, name)
-    data = convert(
-        weights,
-        name=name,
-        described=described,
-        card=_card(name),
-        architecture=official.architecture if official else None,
-        input=str(path),
-    )
+    # The library that builds graphs takes a third of a second to import; shipped and kept models do without it.
+    from .convert import convert_path
+
+    data = convert_path(path, name=name, official=official)
     model = _from_onnx(data, source=str(path))
     if key:
         cache.keep_converted(key, data)
     return model
-
-
-def _weights(path: Path, name: str) -> tuple[Weights, InferenceYml | None]:
-    """Weights under the network's names from a folder or a .pdparams, and what the folder says about them."""
-    if not path.is_dir():
-        return read_pdparams(read_file(path), input=str(path)), None
-    found = read_model_dir(path)
-    _check_name(name, found.inference.model_name, path)
-    with located(str(path)):
-        return NETWORKS[found.inference.kind].weights_from_program(found.program, found.parameters), found.inference
-
-
-def _check_name(name: str, described: str, path: Path) -> None:
-    """Refuse a folder of one official model under the name of another."""
-    if described != name and described in catalogue.ENTRIES and name in catalogue.ENTRIES:
-        raise ModelError(
-            "model_mismatch",
-            f"inference.yml says this is {described}, asked for was {shown(name)}",
-            input=str(path),
-            hint="correct model_name or model_dir",
-        )
-
-
-def _card(name: str) -> dict[str, str]:
-    entry = catalogue.ENTRIES.get(name)
-    return {"converted_by": f"passerby {__version__}", **({"licence": entry.licence} if entry else {})}
 
 
 def _key(hashes: Mapping[str, str], name: str, official: catalogue.CatalogueEntry | None) -> str:
