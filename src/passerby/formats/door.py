@@ -6,7 +6,7 @@ Readers raise `ModelError` without an input deep inside; `located` adds the inpu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,46 +79,4 @@ def check_finite(name: str, array: NDArray[Any]) -> None:
             "model_not_finite",
             f"parameter {shown(name)} has {wrong} of {array.size} values that are NaN or infinite",
             hint="use an earlier checkpoint",
-        )
-
-
-def check_shapes(
-    weights: Mapping[str, NDArray[Any]],
-    expected: Mapping[str, Sequence[int]],
-    *,
-    network: str,
-    input: str | None = None,
-) -> None:
-    """Compare names and shapes of weights with those of a network, exactly.
-
-    Args:
-        weights: arrays by name.
-        expected: shape of every parameter of the network.
-        network: its name, for the message.
-        input: what was read.
-    Raises:
-        ModelError: `model_mismatch` with up to ten missing, unexpected and differing names.
-    """
-    parts = []
-    for word, names in (
-        ("missing", [n for n in expected if n not in weights]),
-        ("unexpected", [n for n in weights if n not in expected]),
-        (
-            "of another shape",
-            [
-                f"{n} {list(weights[n].shape)} for {list(shape)}"
-                for n, shape in expected.items()
-                if n in weights and tuple(weights[n].shape) != tuple(shape)
-            ],
-        ),
-    ):
-        if names:
-            rest = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
-            parts.append(f"{len(names)} {word}: {', '.join(shown(n, 60) for n in names[:NAMES_LISTED])}{rest}")
-    if parts:
-        raise ModelError(
-            "model_mismatch",
-            f"not the parameters of {network}: {'; '.join(parts)}",
-            input=input,
-            hint="check the model's name",
         )

@@ -154,7 +154,8 @@ def _listed(document: Any) -> list[Any]:
 
 def _a(kind: type, value: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise corrupt(f"{shown(value, 40)} stands where {_WORDS[kind]} belongs")
+        what = _WORDS[type(value)] if isinstance(value, (dict, list)) else shown(value, 40)
+        raise corrupt(f"{what} stands where {_WORDS[kind]} belongs")
     return value
 
 

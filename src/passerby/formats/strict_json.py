@@ -9,7 +9,16 @@ from typing import Any
 
 DIGITS = 20
 NUMBER_CHARACTERS = 40
-CONTAINERS = 4_000_000
+# A program of 100,000 operators has about so many; counted in the bytes, before anything is parsed.
+MOST = {
+    b'"': 16_000_000,
+    b",": 4_000_000,
+    b"[": 2_000_000,
+    b"{": 2_000_000,
+    b"]": 2_000_000,
+    b"}": 2_000_000,
+    b"\\": 10_000,
+}
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
@@ -25,11 +34,14 @@ def load_json(data: bytes, *, levels: int) -> Any:
     >>> load_json(b'{"a": [1, 2.5]}', levels=2)
     {'a': [1, 2.5]}
     """
+    for character, most in MOST.items():
+        if data.count(character) > most:
+            raise ValueError(f"over {most} of the character {character.decode()}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         raise ValueError(f"byte {reason.start} is not UTF-8 text") from None
-    _check_brackets(text, levels)
+    _check_depth(text, levels)
     try:
         return json.loads(
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_constant
@@ -38,18 +50,15 @@ def load_json(data: bytes, *, levels: int) -> Any:
         raise ValueError(f"no JSON: {reason.msg} at character {reason.pos}") from None
 
 
-def _check_brackets(text: str, levels: int) -> None:
-    """Depth and number of containers, counted before the parser recurses and allocates."""
-    depth = containers = 0
+def _check_depth(text: str, levels: int) -> None:
+    """Depth, counted before the parser recurses."""
+    depth = 0
     for match in _TOKEN.finditer(text):
         first = text[match.start()]
         if first in "[{":
             depth += 1
-            containers += 1
             if depth > levels:
                 raise ValueError(f"nested beyond {levels} levels")
-            if containers > CONTAINERS:
-                raise ValueError(f"over {CONTAINERS} lists and objects")
         elif first in "]}":
             depth -= 1
 

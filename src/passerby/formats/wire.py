@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-FIELDS = 1_000_000
+FIELDS = 250_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -93,7 +93,7 @@ def fields(data: memoryview) -> Iterator[Field]:
     """The fields of one message, in the order of the file.
 
     Raises:
-        WireError: a length beyond the end, a group, field number 0, over a million fields.
+        WireError: a length beyond the end, a group, field number 0, too many fields.
     """
     at = count = 0
     while at < len(data):
