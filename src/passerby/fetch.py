@@ -32,17 +32,8 @@ from .http_reply import EndedEarly, Head, Malformed, content_length, placed, rea
 from .http_request import proxy_for, request_bytes, tunnel_bytes
 from .urls import PlaceRule, Target, bare_url, is_public, is_url, parse_url
 
-__all__ = [
-    "CLI_POLICY",
-    "DOWNLOAD_POLICY",
-    "SERVER_POLICY",
-    "Download",
-    "FetchPolicy",
-    "Temporary",
-    "fetch",
-    "is_url",
-    "open_download",
-]
+__all__ = ["CLI_POLICY", "DOWNLOAD_POLICY", "SERVER_POLICY", "Download", "FetchPolicy", "Temporary", "fetch"]
+__all__ += ["is_url", "open_download"]
 
 Resolver = Callable[[str, int], Sequence[str]]
 """Host and port to addresses, as text; raises OSError for a name that does not exist."""
