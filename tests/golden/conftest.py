@@ -39,3 +39,8 @@ def detector_s(golden: measure.Golden, folder: Path) -> Detector:
 @pytest.fixture(scope="session")
 def pipeline_s(golden: measure.Golden, folder: Path) -> Pipeline:
     return measure.pipeline(golden, "S", folder / "pipeline_s")
+
+
+@pytest.fixture(scope="session")
+def pipeline_l(golden: measure.Golden, folder: Path) -> Pipeline:
+    return measure.pipeline(golden, "L", folder / "pipeline_l")

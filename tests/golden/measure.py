@@ -259,7 +259,7 @@ def final_results(golden: Golden, size: str, pipeline: Pipeline, setting: str, p
             if ours is None:
                 _missing(final, f"{picture} row {row}", person["det_score"], det_threshold)
                 continue
-            free.remove(ours)
+            free = [p for p in free if p is not ours]
             _compare(final, ours, person, probabilities[picture][row], ids, cls_threshold, f"{picture} row {row}")
         for extra in free:
             _missing(final, f"{picture}: one more", extra.score, det_threshold)

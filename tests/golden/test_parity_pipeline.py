@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from passerby import Pipeline
@@ -45,6 +43,5 @@ def test_all_pictures(golden: Golden, pipeline_s: Pipeline, setting: str) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_l_on_three_pictures(golden: Golden, folder: Path, setting: str) -> None:
-    pipeline = measure.pipeline(golden, "L", folder / "pipeline_l")
-    check(measure.final_results(golden, "L", pipeline, setting, measure.pictures_of(golden, "L")))
+def test_l_on_three_pictures(golden: Golden, pipeline_l: Pipeline, setting: str) -> None:
+    check(measure.final_results(golden, "L", pipeline_l, setting, measure.pictures_of(golden, "L")))
