@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.errors import PasserbyError
+from passerby.errors import PasserbyError, shown
 from passerby.formats.inference_yml import read_inference_yml
 from passerby.formats.metadata import InputRecipe, Label, ModelMetadata, to_json
 from passerby.formats.model_dir import read_model_dir
@@ -264,6 +264,7 @@ def in_a_fork(case: Case, readers: Readers, goods: dict[str, str]) -> dict[str, 
 def main() -> None:
     corpus, scratch = Path(sys.argv[1]), Path(sys.argv[2])
     readers = Readers(corpus)
+    shown("\n")  # Python loads the codec for escapes at its first use
     kinds = ("pdparams", "pdiparams", "program", "pdmodel", "onnx", "inference_yml", "model_dir", "tar")
     goods = {reader: readers.good(reader, scratch) for reader in kinds}
     for line in sys.stdin:
