@@ -47,6 +47,7 @@ class Arrow(NamedTuple):
     line: int
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Dotted names below the package and their files; the package itself is left out."""
     found = {}

@@ -278,7 +278,7 @@ def test_config_show_is_yaml_and_json_of_the_same(run: Run, folder: Path) -> Non
     _, text, _ = run("config", "show", "tiny.yaml")
     _, as_json, _ = run("config", "show", "tiny.yaml", "--json")
     assert yaml.safe_load(text) == json.loads(as_json)
-    assert json.loads(as_json)["detection"]["threshold"] == 0.2
+    assert json.loads(as_json)["detection"]["threshold"] == tiny.config()["SubModules"]["Detection"]["threshold"]
 
 
 def test_models_are_listed_found_converted_and_verified(run: Run, folder: Path) -> None:

@@ -169,7 +169,7 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(source=st.dictionaries(keys, trees, max_size=4), named=st.booleans())
 def test_any_tree_is_a_configuration_or_a_named_error(source: dict[Any, Any], named: bool) -> None:
     if named:
