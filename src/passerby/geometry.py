@@ -18,7 +18,7 @@ from .types import BoxesXyxy, Scores
 if TYPE_CHECKING:
     from .formats.metadata import NmsRecipe
 
-COMPACT_BELOW = 0.6  # share of candidates still alive under which copying them together pays
+BLOCK = 128  # candidates decided together: a little more than are kept of a picture
 
 
 class Found(NamedTuple):
@@ -35,8 +35,9 @@ class Found(NamedTuple):
 
 def areas(boxes_xyxy: BoxesXyxy) -> NDArray[np.float32]:
     """Areas (N,) float32 of boxes (N, 4); an inverted box has area 0, a box with a NaN has NaN."""
-    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-    product: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    with np.errstate(all="ignore"):
+        sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+        product: NDArray[np.float32] = np.multiply(sides[:, 0], sides[:, 1])
     product[(sides < 0).any(axis=1)] = 0.0
     return product
 
@@ -53,40 +54,17 @@ def iou(boxes_xyxy: BoxesXyxy, others_xyxy: BoxesXyxy) -> NDArray[np.float32]:
     >>> iou(np.array([[0, 0, 10, 10]], np.float32), np.array([[0, 0, 10, 5], [20, 0, 30, 5]], np.float32)).tolist()
     [[0.5, 0.0]]
     """
-    others = _Sorted(others_xyxy)
-    mine = areas(boxes_xyxy)
-    rows = np.empty((len(boxes_xyxy), len(others_xyxy)), np.float32)
+    (left, top, right, bottom), others = boxes_xyxy.T[:, :, None], others_xyxy.T
     with np.errstate(all="ignore"):
-        for row, box, area in zip(rows, boxes_xyxy, mine, strict=True):
-            row[:] = others.iou_with(box, area)
-    return rows
-
-
-class _Sorted:
-    """Boxes laid out for one-against-all overlap: corners as (2, M) rows so that x and y share each numpy call."""
-
-    def __init__(self, boxes_xyxy: BoxesXyxy) -> None:
-        with np.errstate(all="ignore"):
-            self.areas = areas(boxes_xyxy)
-        self.low = np.ascontiguousarray(boxes_xyxy[:, :2].T)  # (2, M) x1 y1
-        self.high = np.ascontiguousarray(boxes_xyxy[:, 2:].T)  # (2, M) x2 y2
-
-    def iou_with(self, box_xyxy: NDArray[np.float32], area: np.float32) -> NDArray[np.float32]:
-        """IoU (M,) float32 of one box (4,) with all; warnings about 0/0 and infinities are the caller's to silence."""
-        low, high = box_xyxy[:2, None], box_xyxy[2:, None]
-        sides = np.minimum(self.high, high)
-        sides -= np.maximum(self.low, low)
-        overlap: NDArray[np.float32] = np.multiply(sides[0], sides[1])
-        union = self.areas + area
+        overlap: NDArray[np.float32] = np.minimum(right, others[2]) - np.maximum(left, others[0])  # (N, M)
+        overlap *= np.minimum(bottom, others[3]) - np.maximum(top, others[1])
+        union = areas(boxes_xyxy)[:, None] + areas(others_xyxy)
         union -= overlap
         overlap /= union
-        # not `sides < 0`: the operator asks for boxes apart, which for inverted boxes is another question
-        apart = (self.low > high) | (self.high < low)
-        overlap[apart[0] | apart[1]] = 0.0
-        return overlap
-
-    def drop_all_but(self, alive: NDArray[np.bool_]) -> None:
-        self.areas, self.low, self.high = self.areas[alive], self.low[:, alive], self.high[:, alive]
+    # not `width < 0`: the operator asks for boxes apart, which for inverted boxes is another question
+    apart = (others[0] > right) | (others[2] < left) | (others[1] > bottom) | (others[3] < top)
+    overlap[apart] = 0.0
+    return overlap
 
 
 def nms(boxes_xyxy: BoxesXyxy, scores: Scores, recipe: NmsRecipe) -> NDArray[np.intp]:
@@ -129,25 +107,26 @@ def _candidates(scores: Scores, recipe: NmsRecipe) -> NDArray[np.intp]:
 def _greedy(boxes_xyxy: BoxesXyxy, *, threshold: np.float32, limit: int) -> list[int]:
     """Positions kept among boxes sorted best first, at most `limit` when that is not negative.
 
-    One row of overlaps for each kept box, never the whole matrix: at most `keep_top_k` rows, ever shorter.
+    Goes block by block: overlaps inside the block decide there, then its survivors fell what comes after. So the usual
+    picture, where the first hundred boxes hardly touch, costs one small matrix and never the whole one.
     """
-    rest = _Sorted(boxes_xyxy)
-    position = np.arange(len(boxes_xyxy))  # where each remaining column stood
-    alive = np.ones(len(boxes_xyxy), np.bool_)
     kept: list[int] = []
-    column = 0
-    with np.errstate(all="ignore"):
-        while len(kept) != limit:
-            column += int(alive[column:].argmax()) if column < len(alive) else 0
-            if column >= len(alive) or not alive[column]:
-                break
-            best = int(position[column])
-            kept.append(best)
-            alive &= rest.iou_with(boxes_xyxy[best], rest.areas[column]) <= threshold
-            alive[: column + 1] = False
-            if np.count_nonzero(alive) < COMPACT_BELOW * len(alive):
-                rest.drop_all_but(alive)
-                position, alive, column = position[alive], alive[alive], 0
+    rest = np.arange(len(boxes_xyxy))
+    while len(rest) and len(kept) != limit:
+        block, rest = rest[:BLOCK], rest[BLOCK:]
+        boxes = np.ascontiguousarray(boxes_xyxy[block])
+        fells = ~(iou(boxes, boxes) <= threshold)  # NaN fells too
+        alive = np.ones(len(block), np.bool_)
+        survivors = []
+        for place in range(len(block)):
+            if alive[place]:
+                survivors.append(place)
+                alive[place:] &= ~fells[place, place:]
+        kept.extend(block[survivors].tolist())
+        if limit >= 0:
+            del kept[limit:]
+        if len(rest) and len(kept) != limit:
+            rest = rest[(iou(boxes[survivors], boxes_xyxy[rest]) <= threshold).all(axis=0)]
     return kept
 
 
