@@ -248,3 +248,16 @@ def check_offline(case: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPa
         load.load_model(case["recipe"]["url"].removeprefix("model:"))
     assert caught.value.name == case["expect"] and opened == []
     assert "passerby-detector-416" in caught.value.message
+
+
+@pytest.mark.parametrize("case", [p for p in corpus_cases("model") if p.values[0]["call"]["reader"] == "download"])
+def test_model_download(case: dict[str, Any], files: Path, tmp_path: Path) -> None:
+    """The one case of the group `model` that needs a server."""
+    recipe = case["recipe"]
+    with CorpusServer({"/m.tar": {"status": 200, "body": {"file": recipe["serve"]}}}, files=files) as server:
+        with pytest.raises(PasserbyError) as caught:
+            download.download(server.url("/m.tar"), tmp_path / "m.tar", sha256=recipe["pinned"], reports=download.QUIET)
+    assert caught.value.name == case["expect"], case["note"]
+    served = hashlib.sha256((files / recipe["serve"]).read_bytes()).hexdigest()
+    assert served in caught.value.message and recipe["pinned"] in caught.value.message
+    assert list(tmp_path.iterdir()) == []
