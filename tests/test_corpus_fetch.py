@@ -250,14 +250,15 @@ def check_offline(case: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPa
     assert "passerby-detector-416" in caught.value.message
 
 
-@pytest.mark.parametrize("case", [p for p in corpus_cases("model") if p.values[0]["call"]["reader"] == "download"])
-def test_model_download(case: dict[str, Any], files: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pinned", [p for p in corpus_cases("model") if p.values[0]["call"]["reader"] == "download"])
+def test_model_download(pinned: dict[str, Any], files: Path, tmp_path: Path) -> None:
     """The one case of the group `model` that needs a server."""
-    recipe = case["recipe"]
-    with CorpusServer({"/m.tar": {"status": 200, "body": {"file": recipe["serve"]}}}, files=files) as server:
-        with pytest.raises(PasserbyError) as caught:
-            download.download(server.url("/m.tar"), tmp_path / "m.tar", sha256=recipe["pinned"], reports=download.QUIET)
-    assert caught.value.name == case["expect"], case["note"]
+    recipe = pinned["recipe"]
+    target, sha256 = tmp_path / "m.tar", recipe["pinned"]
+    routes = {"/m.tar": {"status": 200, "body": {"file": recipe["serve"]}}}
+    with CorpusServer(routes, files=files) as server, pytest.raises(PasserbyError) as caught:
+        download.download(server.url("/m.tar"), target, sha256=sha256, reports=download.QUIET)
+    assert caught.value.name == pinned["expect"], pinned["note"]
     served = hashlib.sha256((files / recipe["serve"]).read_bytes()).hexdigest()
-    assert served in caught.value.message and recipe["pinned"] in caught.value.message
+    assert served in caught.value.message and sha256 in caught.value.message
     assert list(tmp_path.iterdir()) == []
