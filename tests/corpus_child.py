@@ -33,6 +33,7 @@ ADDRESS_SPACE = 4 << 30
 CPU_S = 900
 NOBODY = 65534
 KEPT = 1000
+OUR_FILES = {"t", "u", "other", "saved", "made.jpg", "a.bin"}  # what cases are made of
 GOOD = "image/jpeg_baseline.jpg"
 
 Answer = dict[str, Any]
@@ -270,11 +271,13 @@ def main() -> None:
     with out.open("a", encoding="utf-8") as lines:
         for case in json.loads(cases.read_text("utf-8")):
             with tempfile.TemporaryDirectory(prefix="passerby-case-") as folder:
-                os.chmod(folder, 0o777)
+                Path(folder).chmod(0o777)
                 os.chdir(folder)
                 ways = list(run_case(corpus, case))
                 again = described(next(sources.frames(str(corpus / GOOD))).image_bgr)
-                new = sorted(set(os.listdir(folder)) - {"t", "u", "other", "saved", "made.jpg", "a.bin"})
+                new = sorted(
+                    {path.name for path in Path(folder).iterdir()} - {"t", "u", "other", "saved", "made.jpg", "a.bin"}
+                )
                 new = [name for name in new if name != case["call"].get("copy_as")]
                 folder_path = os.path.realpath(folder)
                 os.chdir("/")

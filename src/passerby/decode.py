@@ -3,7 +3,7 @@
 The first bytes decide the format; a walker of ours checks headers, lengths and limits and rebuilds a file with nothing
 but the pixels (`image_*.py`); only that file reaches a decoder. The decoder is Pillow for every packed format, because
 it prints nothing, and because OpenCV's verdicts on cut JPEGs, GIF, WebP and AVIF change between its releases. On JPEG
-and PNG its pixels are those of `cv2.imdecode`, bit for bit (tests/test_decode.py). Plain formats are read with numpy.
+and PNG its pixels are those of `cv2.imdecode`, bit for bit (tests/test_decode.py). TIFF and plain formats need none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
@@ -35,6 +34,7 @@ from .image_page import MAX_PIXELS, Page, corrupt, refused, truncated
 from .image_plain import pnm_pages, sun_pages
 from .image_png import png_pages
 from .image_tiff import tiff_pages
+from .image_tiff_pixels import inks_to_bgr
 from .image_webp import webp_pages
 from .types import ImageBgr
 
@@ -59,7 +59,6 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "gif": GifImagePlugin.GifImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
-    "tiff": TiffImagePlugin.TiffImageFile,
 }
 # rows are converted in bands of about this many pixels, so that no second full copy exists
 _BAND_PX = 4 << 20
@@ -101,7 +100,7 @@ def image_pages(data: Encoded, *, input: str | None = None, max_pixels: int = MA
 def decode_page(page: Page, *, input: str | None = None) -> ImageBgr:
     """The pixels of one page, as `decode_image` returns them."""
     try:
-        pixels = page.pixels() if page.pixels is not None else _with_library(page)
+        pixels = _pixels(page)
     except InputError as error:
         raise _about(error, input) from None
     return upright(pixels, page.orientation)
@@ -146,7 +145,7 @@ def _band_to_bgr(band: Image.Image) -> NDArray[np.uint8]:
         mode = band.mode
     pixels = np.asarray(band)
     if mode == "CMYK":
-        return _cmyk_to_bgr(pixels)
+        return inks_to_bgr(pixels)
     code = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGR, "RGBX": cv2.COLOR_RGBA2BGR}.get(mode)
     if code is None:
         code = cv2.COLOR_GRAY2BGR
@@ -161,10 +160,17 @@ def _band_to_bgr(band: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
-def _cmyk_to_bgr(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Inks, 0 = none, to light, with the rounding of OpenCV's own conversion."""
-    white = 255 - inks[:, :, 3:].astype(np.int32)
-    return (white - (inks[:, :, 2::-1] * white >> 8)).astype(np.uint8)
+def _pixels(page: Page) -> ImageBgr:
+    if page.pixels is not None:
+        return page.pixels()
+    if not page.parts:
+        return _with_library(page)
+    width, height = page.size_wh
+    whole: ImageBgr = np.empty((height, width, 3), np.uint8)
+    for left, top, part in page.parts:
+        pixels = _pixels(part)[: height - top, : width - left]
+        whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return whole
 
 
 def _with_library(page: Page) -> ImageBgr:

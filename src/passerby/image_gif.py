@@ -1,4 +1,4 @@
-"""Walk over a GIF: canvas, colour tables and data blocks of the first frame; what follows and extensions stay unread."""
+"""Walk over a GIF: canvas, colour tables and data blocks of the first frame; the rest and extensions stay unread."""
 
 from __future__ import annotations
 

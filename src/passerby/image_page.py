@@ -28,7 +28,8 @@ class Page:
         clean: makes the file that the library for `kind` decodes; None where `pixels` is given.
         verify: raises when the packed data ends before the last row. It costs a second unpacking, so it is asked only
             when that row came out black, as rows do that a decoder silently leaves out.
-        pixels: makes the pixels without a library (BMP, PNM, Sun raster).
+        pixels: makes the pixels without a library (BMP, PNM, Sun raster, most TIFFs).
+        parts: (left, top, page) of the pictures that this one is put together from (JPEG inside TIFF).
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Page:
     clean: Callable[[], bytes] | None = None
     verify: Callable[[], None] | None = None
     pixels: Callable[[], ImageBgr] | None = None
+    parts: tuple[tuple[int, int, Page], ...] = ()
 
 
 def corrupt(happened: str, hint: str | None = None) -> InputError:

@@ -1,46 +1,57 @@
 """Walk over a TIFF or BigTIFF: its directories (one a page), the layout of the pixels and where their bytes lie.
 
-Each page is rebuilt as a small TIFF of its own with the tags the pixels need and no other.
+libtiff is not used: it has a long record of memory errors and prints on standard error. Codes are undone in
+`image_tiff_unpack.py`, numbers become colours in `image_tiff_pixels.py`.
 """
 
 from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .image_jpeg import jpeg_pages
 from .image_page import Page, check_size, corrupt, refused, too_large, truncated
+from .image_tiff_pixels import Cut, Samples, read_pixels
+from .image_tiff_unpack import DEFLATE, GROUP4, JPEG, LZW, OLD_DEFLATE, PACK_BITS, RAW
 
 _MAX_PAGES = 1000
 _MAX_TAGS = 4096
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _FILL_ORDER, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
-_STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
-_SAMPLE_FORMAT, _JPEG_TABLES = 339, 347
-_NEEDED = {
-    _WIDTH,
-    _HEIGHT,
-    _BITS,
-    _COMPRESSION,
-    _COLOURS,
-    _FILL_ORDER,
-    _SAMPLES,
-    _ROWS,
-    _PLANAR,
-    _TILE_WIDTH,
-    _TILE_HEIGHT,
+_TAGS = {
+    256: "width",
+    257: "height",
+    258: "bits",
+    259: "codec",
+    262: "colours",
+    266: "bit_order",
+    273: "strips",
+    274: "orientation",
+    277: "samples",
+    278: "rows",
+    279: "strip_bytes",
+    284: "planar",
+    317: "predictor",
+    320: "palette",
+    322: "tile_width",
+    323: "tile_height",
+    324: "tiles",
+    325: "tile_bytes",
+    339: "sample_format",
+    347: "jpeg_tables",
 }
-_NEEDED |= {292, 293, 317, 320, 338, _SAMPLE_FORMAT, _JPEG_TABLES, 529, 530, 531, 532}
-_ITEM = {1: "u1", 3: "u2", 4: "u4", 5: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
-_RAW = 1
-_CODECS = {_RAW, 2, 3, 4, 5, 7, 8, 32773, 32946}
+_ITEM = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
+_KNOWN_CODECS = {2: "fax (Group 3)", 3: "fax (Group 3)", 6: "old JPEG", 34712: "JPEG 2000", 34925: "LZMA"}
+_KNOWN_CODECS |= {50000: "zstd", 50001: "WebP", 50002: "JPEG XL"}
+_READ_CODECS = {RAW, GROUP4, LZW, JPEG, DEFLATE, PACK_BITS, OLD_DEFLATE}
 _EXPORT = "save it as an 8-bit RGB TIFF, JPEG or PNG"
+_TABLES_END = b"\xff\xd9"
 
 Values = NDArray[np.unsignedinteger]
+Tags = dict[str, Values]
+ONE = np.ones(1, np.uint16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +91,7 @@ def tiff_pages(data: bytes, max_pixels: int) -> list[Page]:
     return pages
 
 
-def _directory(data: bytes, layout: _Layout, where: int) -> tuple[dict[int, Values], int]:
+def _directory(data: bytes, layout: _Layout, where: int) -> tuple[Tags, int]:
     """The tags of one directory that the pixels need, and where the next directory is."""
     count_format, count_length, tag_length, fits = layout.head
     if where > len(data):
@@ -93,11 +104,11 @@ def _directory(data: bytes, layout: _Layout, where: int) -> tuple[dict[int, Valu
     start, end = where + count_length, where + count_length + count * tag_length
     if end + fits > len(data):
         raise truncated("the file ends inside a directory")
-    tags: dict[int, Values] = {}
+    tags: Tags = {}
     for at in range(start, end, tag_length):
         tag, kind = struct.unpack_from(layout.order + "HH", data, at)
-        if tag in _NEEDED or tag in (_ORIENTATION, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
-            tags.setdefault(tag, _values(data, layout, at, kind))
+        if tag in _TAGS:
+            tags.setdefault(_TAGS[tag], _values(data, layout, at, kind))
     return tags, struct.unpack_from(layout.word, data, end)[0]
 
 
@@ -107,7 +118,6 @@ def _values(data: bytes, layout: _Layout, at: int, kind: int) -> Values:
     if kind not in _ITEM:
         raise corrupt("a tag with values of a wrong type")
     item = np.dtype(layout.order + _ITEM[kind])
-    count *= 2 if kind == 5 else 1
     where = at + 4 + fits
     if count * item.itemsize > fits:
         (where,) = struct.unpack_from(layout.word, data, where)
@@ -118,104 +128,128 @@ def _values(data: bytes, layout: _Layout, at: int, kind: int) -> Values:
     return np.frombuffer(data, item, count, where)
 
 
-def _one(tags: dict[int, Values], tag: int, default: int) -> int:
+def _one(tags: Tags, tag: str, default: int) -> int:
     return int(tags[tag][0]) if tag in tags else default
 
 
-def _page(data: bytes, layout: _Layout, tags: dict[int, Values], max_pixels: int) -> Page:
-    if _WIDTH not in tags or _HEIGHT not in tags:
+def _page(data: bytes, layout: _Layout, tags: Tags, max_pixels: int) -> Page:
+    if not {"width", "height"} <= tags.keys():
         raise corrupt("a page without a size")
-    size = check_size(_one(tags, _WIDTH, 0), _one(tags, _HEIGHT, 0), max_pixels)
-    _check_pixels(tags)
-    places, lengths = _places(data, tags, size)
-    turned = _one(tags, _ORIENTATION, 1)
-    kept = {tag: values for tag, values in tags.items() if tag in _NEEDED}
-    clean = functools.partial(_rebuilt, data, layout, kept, places, lengths)
-    return Page(kind="tiff", size_wh=size, orientation=turned if 1 <= turned <= 8 else 1, clean=clean)
+    size = check_size(_one(tags, "width", 0), _one(tags, "height", 0), max_pixels)
+    samples = _samples(tags, layout)
+    turned = _one(tags, "orientation", 1)
+    turned = turned if 1 <= turned <= 8 else 1
+    cuts = _cuts(data, tags, size, samples)
+    if samples.codec == JPEG:
+        parts = tuple(_jpeg_part(data, tags, samples, cut, max_pixels) for cut in cuts)
+        return Page(kind="tiff", size_wh=size, orientation=turned, parts=parts)
+    read = functools.partial(read_pixels, data, size, samples, cuts)
+    return Page(kind="tiff", size_wh=size, orientation=turned, pixels=read)
 
 
-def _check_pixels(tags: dict[int, Values]) -> None:
-    """Refuse what the decoder has no colours for, before it sees it."""
-    samples, codec = _one(tags, _SAMPLES, 1), _one(tags, _COMPRESSION, _RAW)
-    bits = tags.get(_BITS, np.ones(1, np.uint16))
-    if not 1 <= samples <= 1024 or bits.size not in (1, samples):
-        raise corrupt(f"{samples} channels a pixel")
-    if codec not in _CODECS:
-        raise corrupt(f"compression {codec}, which is not read", _EXPORT)
-    if samples > 5 or int(bits.max()) > 16 or int(bits.min()) != int(bits.max()):
-        raise refused(f"{samples} channels of up to {int(bits.max())} bits, which is not read", _EXPORT)
-    if int(tags.get(_SAMPLE_FORMAT, bits[:1] * 0 + 1).max()) != 1:
-        raise refused("signed or floating-point values, which are not read", _EXPORT)
-    if _one(tags, _PLANAR, 1) not in (1, 2) or _one(tags, _FILL_ORDER, 1) not in (1, 2):
-        raise corrupt("an illegal order of the pixels")
+def _samples(tags: Tags, layout: _Layout) -> Samples:
+    """How the numbers of a page become colours; refused where there is no honest way."""
+    count, codec = _one(tags, "samples", 1), _one(tags, "codec", RAW)
+    bits = tags.get("bits", np.ones(1, np.uint16))
+    if not 1 <= count <= 1024 or bits.size not in (1, count):
+        raise corrupt(f"{count} channels a pixel")
+    if codec in _KNOWN_CODECS:
+        raise refused(f"a TIFF packed with {_KNOWN_CODECS[codec]}, which is not read", _EXPORT)
+    if codec not in _READ_CODECS:
+        raise corrupt(f"an unknown compression ({codec})", _EXPORT)
+    depth, colours = int(bits[0]), _one(tags, "colours", 1)
+    if not (bits == depth).all() or depth not in (1, 2, 4, 8, 16) or int(tags.get("sample_format", ONE).max()) > 1:
+        raise refused("pixels that are not unsigned numbers of 1 to 16 bits", _EXPORT)
+    needed = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3}.get(colours)
+    if needed is None or (colours == 6 and codec != JPEG) or (colours in (2, 5, 6) and depth < 8):
+        raise refused(f"colours of a kind that is not read (photometric {colours}, {depth} bits)", _EXPORT)
+    if count > needed + 1:
+        raise refused(f"{count} channels a pixel, where {needed} and alpha are read", _EXPORT)
+    planar, bit_order, predictor = (_one(tags, tag, 1) for tag in ("planar", "bit_order", "predictor"))
+    if count < needed or planar not in (1, 2) or bit_order not in (1, 2) or predictor not in (1, 2):
+        raise corrupt("channels, order or predictor do not fit the colours")
+    if (codec == GROUP4 and (depth, count) != (1, 1)) or (codec == JPEG and (depth != 8 or planar == 2)):
+        raise corrupt("a compression that does not fit the pixels")
+    if (codec == JPEG and count != needed) or (codec == JPEG and colours == 5):
+        raise refused("a TIFF packed as JPEG with alpha or inks, which is not read", _EXPORT)
+    if predictor == 2 and (depth < 8 or codec not in (LZW, DEFLATE, OLD_DEFLATE)):
+        raise corrupt("a predictor that does not fit the pixels")
+    return Samples(
+        order=layout.order,
+        count=count,
+        bits=depth,
+        codec=codec,
+        colours=colours,
+        planar=planar == 2,
+        reversed_bits=bit_order == 2,
+        differences=predictor == 2,
+        palette=_palette(tags, depth) if colours == 3 else None,
+    )
 
 
-def _places(data: bytes, tags: dict[int, Values], size: tuple[int, int]) -> tuple[Values, Values]:
-    """Offsets and lengths of the strips or tiles, all of them inside the file and as many as the size asks for."""
+def _palette(tags: Tags, depth: int) -> NDArray[np.uint8]:
+    """(2 ** depth, 3) BGR."""
+    values = tags.get("palette", np.zeros(0, np.uint16))
+    if depth > 8 or values.size != 3 << depth:
+        raise corrupt("the palette is missing or of a wrong length")
+    # some writers forget that the numbers have 16 bits
+    high = values // 256 if int(values.max()) > 255 else values
+    return high.reshape(3, -1)[::-1].T.astype(np.uint8)
+
+
+def _cuts(data: bytes, tags: Tags, size: tuple[int, int], samples: Samples) -> list[Cut]:
+    """Every strip or tile with its place in the picture and in the file, all of them inside both."""
     width, height = size
-    tiled = _TILES in tags
-    places = tags.get(_TILES if tiled else _STRIPS)
-    lengths = tags.get(_TILE_BYTES if tiled else _STRIP_BYTES)
-    if places is None or lengths is None or lengths.size != places.size:
-        raise corrupt("a page that does not say where its pixels are")
-    rows, columns = _one(tags, _ROWS, height), width
+    tiled = "tiles" in tags
+    across, down = width, min(_one(tags, "rows", height), height)
     if tiled:
-        rows, columns = _one(tags, _TILE_HEIGHT, 0), _one(tags, _TILE_WIDTH, 0)
-    if not rows or not columns or (rows * columns > 4 * max(width * height, 1 << 20) and tiled):
+        across, down = _one(tags, "tile_width", 0), _one(tags, "tile_height", 0)
+    if not across or not down or (tiled and across * down > 4 * max(width * height, 1 << 20)):
         raise corrupt("strips or tiles of an illegal size")
-    planes = _one(tags, _SAMPLES, 1) if _one(tags, _PLANAR, 1) == 2 else 1
-    expected = -(-height // rows) * -(-width // columns) * planes
-    if places.size < expected:
+    planes = samples.count if samples.planar else 1
+    columns, lines = -(-width // across), -(-height // down)
+    starts, lengths = _places(data, tags, tiled, columns * lines * planes)
+    if samples.codec == RAW and int(lengths.sum()) < samples.bytes_of(width, height) * planes:
+        raise truncated("fewer bytes than the size asks for")
+    return [
+        Cut(
+            left=number % columns * across,
+            top=number // columns % lines * down,
+            width=across,
+            height=down if tiled else min(down, height - number // columns % lines * down),
+            plane=number // (columns * lines),
+            start=start,
+            length=length,
+        )
+        for number, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
+    ]
+
+
+def _places(data: bytes, tags: Tags, tiled: bool, expected: int) -> tuple[Values, Values]:
+    starts = tags.get("tiles" if tiled else "strips")
+    lengths = tags.get("tile_bytes" if tiled else "strip_bytes")
+    if starts is None or lengths is None or lengths.size != starts.size:
+        raise corrupt("a page that does not say where its pixels are")
+    if starts.size < expected:
         raise corrupt("fewer strips or tiles than the size asks for")
-    places, lengths = places[:expected], lengths[:expected]
-    starts, ends = places.astype(np.float64), places.astype(np.float64) + lengths
-    if starts.max() > len(data):
+    starts, lengths = starts[:expected], lengths[:expected]
+    if int(starts.max()) > len(data):
         raise corrupt("pixels outside the file")
-    if ends.max() > len(data):
+    if int(lengths.max()) > len(data) or int((starts.astype(np.int64) + lengths.astype(np.int64)).max()) > len(data):
         raise truncated("the file ends inside the pixels")
-    if _one(tags, _COMPRESSION, _RAW) == _RAW:
-        bits = _one(tags, _BITS, 1) * (_one(tags, _SAMPLES, 1) // planes)
-        needed = (width * bits + 7) // 8 * height * planes
-        if int(lengths.sum()) < needed:
-            raise truncated("fewer bytes than the size asks for")
-    return places, lengths
+    return starts, lengths
 
 
-def _rebuilt(data: bytes, layout: _Layout, tags: dict[int, Values], places: Values, lengths: Values) -> bytes:
-    """A classic TIFF of one page: header, pixels, one directory, and the values that do not fit into it."""
-    parts, at, moved = [], 8, []
-    for place, length in zip(places.tolist(), lengths.tolist(), strict=True):
-        parts.append(data[place : place + length] + b"\0" * (length % 2))
-        moved.append(at)
-        at += length + length % 2
-    tiled = _TILE_WIDTH in tags
-    all_tags = dict(tags)
-    all_tags[_TILES if tiled else _STRIPS] = np.array(moved, layout.order + "u4")
-    all_tags[_TILE_BYTES if tiled else _STRIP_BYTES] = lengths.astype(layout.order + "u4")
-    directory_at = at
-    values_at = directory_at + 2 + 12 * len(all_tags) + 4
-    entries, values = [], b""
-    pack: Callable[..., bytes] = functools.partial(struct.pack)
-    for tag, numbers in sorted(all_tags.items()):
-        kind, content = _encoded(tag, numbers, layout.order)
-        count = len(content) // {1: 1, 3: 2, 4: 4, 5: 8, 7: 1}[kind]
-        field = content.ljust(4, b"\0")
-        if len(content) > 4:
-            field = pack(layout.order + "I", values_at + len(values))
-            values += content + b"\0" * (len(content) % 2)
-        entries.append(pack(layout.order + "HHI", tag, kind, count) + field)
-    head = (b"II*\0" if layout.order == "<" else b"MM\0*") + pack(layout.order + "I", directory_at)
-    directory = pack(layout.order + "H", len(entries)) + b"".join(entries) + b"\0\0\0\0"
-    return b"".join([head, *parts, directory, values])
-
-
-def _encoded(tag: int, numbers: Values, order: str) -> tuple[int, bytes]:
-    """Type and bytes of a tag's values."""
-    if tag == _JPEG_TABLES:
-        return 7, numbers.astype("u1").tobytes()
-    if tag in (529, 532):
-        return 5, numbers.astype(order + "u4").tobytes()
-    if tag in (_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _WIDTH, _HEIGHT, _ROWS, _TILE_WIDTH, _TILE_HEIGHT, 292, 293):
-        # "one strip for all rows" may be written as 2^64 - 1 in a BigTIFF
-        return 4, np.minimum(numbers.astype(np.uint64), np.uint64(0xFFFFFFFF)).astype(order + "u4").tobytes()
-    return 3, numbers.astype(order + "u2").tobytes()
+def _jpeg_part(data: bytes, tags: Tags, samples: Samples, cut: Cut, max_pixels: int) -> tuple[int, int, Page]:
+    """One strip or tile as a JPEG of its own: our colour mark, the tables that all share, then its scans."""
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((1 if samples.colours == 6 else 0,))
+    tables = (
+        tags["jpeg_tables"].astype(np.uint8).tobytes()[2:].removesuffix(_TABLES_END) if "jpeg_tables" in tags else b""
+    )
+    own = data[cut.start : cut.start + cut.length]
+    if own[:2] != b"\xff\xd8":
+        raise corrupt("a strip or tile that is no JPEG")
+    page = jpeg_pages(own[:2] + (adobe if samples.count == 3 else b"") + tables + own[2:], max_pixels)[0]
+    if page.size_wh[0] != cut.width or page.size_wh[1] < cut.height:
+        raise corrupt("a strip or tile of another size than the page says")
+    return cut.left, cut.top, page

@@ -1,4 +1,4 @@
-"""Walk over a WebP: RIFF chunks, canvas and first frame. Profiles, later frames and the alpha of a still are left out."""
+"""Walk over a WebP: RIFF chunks, canvas, first frame. Profiles, later frames and the alpha of a still are left out."""
 
 from __future__ import annotations
 
