@@ -57,7 +57,8 @@ class Document:
 class Section(BaseModel):
     """A mapping with known keys only. A known key without a value means its default, so an emptied section is fine."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # keys such as model_name are the file's words, not pydantic's
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
