@@ -179,7 +179,7 @@ def test_tiff_codings_have_the_pixels_of_pillow(coding: str | None, mode: str, b
     assert np.array_equal(decode_image(data), expected)
 
 
-@pytest.mark.parametrize("code", [cv2_code for cv2_code in (1, 5, 8, 32773)])
+@pytest.mark.parametrize("code", [1, 5, 8, 32773])
 @pytest.mark.parametrize("differences", [1, 2])
 def test_tiff_of_opencv(code: int, differences: int) -> None:
     flags = [cv2.IMWRITE_TIFF_COMPRESSION, code, cv2.IMWRITE_TIFF_PREDICTOR, differences]
