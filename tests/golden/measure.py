@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby import Pipeline, create_pipeline, geometry
 from passerby.attributes import AttributeClassifier
+from passerby.decode import decode_image
 from passerby.detector import Detector
 from passerby.devices import Device
 from passerby.formats.metadata import InputRecipe
@@ -71,9 +71,7 @@ class Golden:
         return self.folder / "images" / name
 
     def picture(self, name: str) -> Array:
-        image = cv2.imread(str(self.picture_path(name)), cv2.IMREAD_COLOR)
-        assert image is not None
-        return image
+        return decode_image(self.picture_path(name).read_bytes())
 
     def _json(self, name: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
