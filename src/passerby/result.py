@@ -41,7 +41,8 @@ class LabelScore:
     score: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Arrays inside: two persons are the same only when they are one object, so `==` never compares pixel for pixel.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Person:
     """One pedestrian.
 
@@ -108,7 +109,7 @@ class Picture:
         self.pixels, self.reread = state["pixels"], state["reread"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """One frame's answer.
 
@@ -132,7 +133,7 @@ class Result:
     kind: Kind = "pipeline"
     output_stem: str
     suffix: str = ".jpg"
-    picture: Picture | None = field(default=None, repr=False, compare=False)
+    picture: Picture | None = field(default=None, repr=False)
 
     @property
     def boxes_xyxy(self) -> BoxesXyxy:
