@@ -203,6 +203,21 @@ def test_a_single_bad_input_has_its_error_in_its_place(run: Run, folder: Path) -
     assert len(err.splitlines()) == 1
 
 
+def test_a_picture_that_goes_during_the_run_stops_no_other(folder: Path) -> None:
+    many(folder, 40)
+    words = [*COMMAND, "predict", "many", "--pipeline", "tiny.yaml", "--jsonl", "--save-path", "out"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        Path("many/0039.png").unlink()
+        results = [json.loads(line) for line in process.stdout]
+        assert process.stderr.readline().startswith("input_missing: ")
+        assert process.wait(timeout=60) == 1
+    assert results[-1]["error"]["name"] == "input_missing"
+    assert len(list(Path("out").glob("*.json"))) == 39
+
+
 def test_an_output_that_cannot_be_written_shows_before_a_model_is_loaded(run: Run, folder: Path) -> None:
     Path("taken").write_text("a file")
     broken = tiny.config(model_dir="no/such/model")
@@ -279,6 +294,15 @@ def test_config_show_is_yaml_and_json_of_the_same(run: Run, folder: Path) -> Non
     _, as_json, _ = run("config", "show", "tiny.yaml", "--json")
     assert yaml.safe_load(text) == json.loads(as_json)
     assert json.loads(as_json)["detection"]["threshold"] == tiny.config()["SubModules"]["Detection"]["threshold"]
+
+
+def test_config_check_answers_in_json_too(run: Run, folder: Path) -> None:
+    code, out, _ = run("config", "check", "tiny.yaml", "--json")
+    assert (code, json.loads(out)) == (0, {"input": "tiny.yaml", "error": None})
+    Path("bad.yaml").write_text("a: 1\n", "utf-8")
+    code, out, err = run("config", "check", "bad.yaml", "--json")
+    assert code == 2
+    assert json.loads(out)["error"] == {"name": "config_invalid", "message": err.rstrip("\n")}
 
 
 def test_models_are_listed_found_converted_and_verified(run: Run, folder: Path) -> None:

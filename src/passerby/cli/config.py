@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import OutputError, shown
+from ..errors import OutputError, PasserbyError, shown
 from . import options, output
 from .exits import say
 
@@ -35,12 +35,20 @@ def show(source: Source = DEFAULT_NAME, as_json: options.Json = False) -> None:
 
 
 @app.command(cls=options.with_examples("passerby config check my.yaml"))
-def check(source: Source, quiet: options.Quiet = False) -> None:
+def check(source: Source, as_json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Check a configuration file; every problem is named in one report. Loads no model."""
     from ..config import load_pipeline_config
 
-    load_pipeline_config(source)
-    if not quiet:
+    try:
+        load_pipeline_config(source)
+    except PasserbyError as error:
+        if as_json:
+            body = {"input": source, "error": {"name": error.name, "message": error.message}}
+            output.put(json.dumps(body, ensure_ascii=False) + "\n")
+        raise
+    if as_json:
+        output.put(json.dumps({"input": source, "error": None}, ensure_ascii=False) + "\n")
+    elif not quiet:
         output.put(f"{shown(source, 200)}: no problems\n")
 
 

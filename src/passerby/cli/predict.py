@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ArgumentError, OutputError, PasserbyError, shown
+from ..errors import ArgumentError, EngineError, OutputError, PasserbyError, shown
 from . import options, output
 from .exits import PipeClosed, Stopped, code_for_input, leave_pipe, say, tell, worst
 
@@ -53,10 +53,15 @@ class Tally:
         self.pictures += 1
         self.persons += len(result.persons)
         if result.error is not None:
-            self.failed += 1
-            code = code_for_input(result.error)
-            if code not in self.codes:
-                self.codes.append(code)
+            self.fail(result.error)
+
+    def fail(self, error: PasserbyError) -> None:
+        """An input met an error: name it and remember its code."""
+        self.failed += 1
+        code = code_for_input(error)
+        if code not in self.codes:
+            self.codes.append(code)
+        tell(error)
 
     def __str__(self) -> str:
         failed = f", {self.failed} not analysed" if self.failed else ""
@@ -237,12 +242,10 @@ def _deliver(results: Iterator[Result], writer: output.Writer, saver: Saver, tal
     with _progress(quiet=quiet) as show:
         try:
             for result in results:
+                show("")
                 tally.add(result)
                 if result.error is None:
-                    saver.save(result)
-                else:
-                    show("")
-                    tell(result.error)
+                    _save(saver, result, tally)
                 writer.write(result)
                 show(str(tally))
         except PipeClosed:
@@ -251,6 +254,18 @@ def _deliver(results: Iterator[Result], writer: output.Writer, saver: Saver, tal
             writer.close()
             raise
         writer.close()
+
+
+def _save(saver: Saver, result: Result, tally: Tally) -> None:
+    """Save a result; what concerns this input alone (its file has gone before it was drawn) stops no other."""
+    try:
+        saver.save(result)
+    except OutputError:
+        raise
+    except PasserbyError as error:
+        tally.fail(error)
+    except MemoryError:
+        tally.fail(EngineError("out_of_memory", "not enough memory to draw the result", input=result.input_path))
 
 
 @contextmanager
