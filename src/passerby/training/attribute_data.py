@@ -19,11 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .attribute_labels import ATTRIBUTE_COLUMNS, ATTRIBUTE_COUNT, COLOUR_WORDS, LABEL_COUNT
+from ..errors import DatasetError
+from .attribute_labels import ATTRIBUTE_COLUMNS, COLOUR_WORDS, LABEL_COUNT
 
 STORED_HW = (320, 240)
 CONTEXT = 0.125  # of the box's side, kept on each side so that crops can be jittered outwards
 UNKNOWN = -1.0
+TWIN_IOU = 0.6  # an unlabelled box this close to a labelled one is the same person
 NEAR_COPY_BITS = 3  # of 64: copies of a photo in two exports differ by their stretching and JPEG only
 
 
@@ -106,7 +108,7 @@ def read_yolo_persons(photo_root: Path, source: str, *, min_height_px: float) ->
         label_path = _yolo_labels(image_path)
         if not label_path.is_file():
             continue
-        height, width = _size_hw(image_path)
+        height, width = _decoded(image_path).shape[:2]
         relative = str(image_path.relative_to(photo_root))
         for line_number, line in enumerate(label_path.read_text().splitlines()):
             numbers = [float(v) for v in line.split()]
@@ -143,9 +145,12 @@ def _yolo_box(numbers: list[float], *, width: int, height: int) -> tuple[float, 
     return x1 * width, y1 * height, x2 * width, y2 * height
 
 
-def _size_hw(path: Path) -> tuple[int, int]:
+def _decoded(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR of a photo of the data set."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return (0, 0) if image is None else (image.shape[0], image.shape[1])
+    if image is None:
+        raise DatasetError("dataset_invalid", "a photo cannot be decoded", input=str(path))
+    return np.asarray(image, np.uint8)
 
 
 def photo_hash(image_bgr: NDArray[np.uint8]) -> int:
@@ -162,7 +167,7 @@ def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[li
         the boxes kept, and the keys of the photos dropped.
     """
     boxes = list(boxes)
-    hashes = {p: photo_hash(cv2.imread(str(photo_root / p))) for p in sorted({b.photo for b in boxes})}
+    hashes = {p: photo_hash(_decoded(photo_root / p)) for p in sorted({b.photo for b in boxes})}
     val_keys = {b.key for b in boxes if b.split == "val"}
     val_hashes = np.array(sorted({hashes[b.photo] for b in boxes if b.split == "val"}), np.uint64)
     dropped = set()
@@ -174,6 +179,42 @@ def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[li
             dropped.add(box.key)
     kept = [b for b in boxes if b.split == "val" or b.key not in dropped]
     return kept, sorted(dropped)
+
+
+def collect_persons(
+    labels_csv: Path, photo_root: Path, *, min_height_px: float = 60.0
+) -> tuple[list[PersonBox], list[str]]:
+    """Everything the attribute network may see: by-eye crops of both splits and unlabelled training persons.
+
+    Unlabelled boxes come from `human_oi_coco` and `coco128`; those that overlap a labelled one are left out, and so
+    are all boxes of photos that are val anywhere.
+    Returns:
+        boxes in a fixed order, and the keys of training photos dropped as copies of val photos.
+    """
+    labelled = read_labelled(labels_csv)
+    yolo = [
+        b for s in ("human_oi_coco", "coco128") for b in read_yolo_persons(photo_root, s, min_height_px=min_height_px)
+    ]
+    kept, dropped = without_val_photos([*labelled, *yolo], photo_root)
+    of_photo: dict[str, list[PersonBox]] = {}
+    for box in labelled:
+        of_photo.setdefault(box.photo, []).append(box)
+    persons = [b for b in kept if b.quality > 0]
+    for box in kept:
+        twins = of_photo.get(box.photo, [])
+        if box.quality == 0 and box.split == "train" and all(_overlap(box, t) <= TWIN_IOU for t in twins):
+            persons.append(box)
+    return persons, dropped
+
+
+def _overlap(first: PersonBox, second: PersonBox) -> float:
+    """Intersection over union of two boxes; 0 where one is the whole photo."""
+    if first.box_xyxy is None or second.box_xyxy is None:
+        return 0.0
+    a, b = first.box_xyxy, second.box_xyxy
+    shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return shared / (areas - shared) if shared else 0.0
 
 
 def cut_with_context(
@@ -212,8 +253,7 @@ def store_crops(boxes: list[PersonBox], photo_root: Path, out: Path) -> None:
     for i in order:
         if boxes[i].photo != photo:
             photo = boxes[i].photo
-            decoded = cv2.imread(str(photo_root / photo), cv2.IMREAD_COLOR)
-            image = np.asarray(decoded, np.uint8)
+            image = _decoded(photo_root / photo)
         pixels[i], inner[i] = cut_with_context(image, boxes[i].box_xyxy)
         box = boxes[i].box_xyxy
         heights[i] = box[3] - box[1] if box else image.shape[0]
@@ -250,6 +290,12 @@ class CropStore:
     ids: NDArray[np.str_]
 
     @property
+    def calibration(self) -> NDArray[np.bool_]:
+        """(N,) crops whose photo is kept from training, to calibrate on: a tenth of the training photos."""
+        drawn = [int(hashlib.sha256(f"calibration/{k}".encode()).hexdigest(), 16) % 100 < 10 for k in self.keys]
+        return np.array(drawn) & ~self.is_val
+
+    @property
     def labelled(self) -> NDArray[np.bool_]:
         """(N,) crops that a person has judged and found usable."""
         return self.quality >= 2
@@ -271,12 +317,3 @@ def open_crops(folder: Path) -> CropStore:
         sources=np.array([r["photo"].split("/")[0] for r in records]),
         ids=np.array([r["id"] for r in records]),
     )
-
-
-def colour_targets(targets: NDArray[np.float32], group: slice) -> NDArray[np.int64]:
-    """(N,) index of the colour word, -1 where unknown."""
-    part = targets[:, group]
-    return np.where(part.max(axis=1) > 0, part.argmax(axis=1), -1).astype(np.int64)
-
-
-__all__ = ["ATTRIBUTE_COUNT", "CropStore", "PersonBox", "open_crops", "read_labelled", "store_crops"]

@@ -8,6 +8,7 @@ and `ncnn`, which no other room does.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,7 @@ def _imagenet_input(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _openvino_runner(xml: Path, *, size_hw: tuple[int, int], threads: int) -> Callable[[Any], NDArray[np.float32]]:
-    import openvino
-
+    openvino: Any = importlib.import_module("openvino")
     core = openvino.Core()
     model = core.read_model(xml)
     model.reshape([1, 3, *size_hw])
@@ -85,8 +85,7 @@ def _openvino_runner(xml: Path, *, size_hw: tuple[int, int], threads: int) -> Ca
 
 
 def _picodet_runner(files: Path, *, threads: int) -> Callable[[Any], list[NDArray[np.float32]]]:
-    import ncnn
-
+    ncnn: Any = importlib.import_module("ncnn")
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.load_param(f"{files}.param")
@@ -103,8 +102,8 @@ def _picodet_runner(files: Path, *, threads: int) -> Callable[[Any], list[NDArra
 def _colour_bands(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 3) -> (BANDS, 96): a 4 x 8 Lab thumbnail of each band."""
     small = cv2.resize(crop_bgr, (8, 4 * BANDS), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32) / 64 - 2
-    return lab.reshape(BANDS, 4 * 8 * 3)
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32) / np.float32(64) - np.float32(2)
+    return np.asarray(lab.reshape(BANDS, 4 * 8 * 3), np.float32)
 
 
 def feature_extractor(files: TeacherFiles, *, threads: int = 1) -> Callable[[NDArray[np.uint8]], dict[str, Any]]:

@@ -76,7 +76,8 @@ def label_figures(
 
 def mean_auc(figures: list[LabelFigures]) -> float:
     """Mean AUC over the labels with enough support."""
-    return float(np.mean([f.auc for f in figures if f.supported]))
+    supported = [f.auc for f in figures if f.supported]
+    return float(np.mean(supported)) if supported else float("nan")
 
 
 def group_accuracy(probabilities: NDArray[Any], targets: NDArray[Any], group: slice) -> tuple[float, int]:
@@ -121,23 +122,20 @@ def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArra
     return scales, biases
 
 
-def best_thresholds(
-    probabilities: NDArray[Any], targets: NDArray[Any], *, lowest: float = 0.05, highest: float = 0.95
+def thresholds_of_best_expected_f1(
+    probabilities: NDArray[Any], *, lowest: float = 0.1, highest: float = 0.9
 ) -> NDArray[np.float32]:
-    """(C,) thresholds with the best F1 on the given data, label by label; 0.5 where there is no positive."""
-    grid = np.linspace(lowest, highest, 91)
-    thresholds = []
-    for label in range(probabilities.shape[1]):
-        known = targets[:, label] >= 0
-        p, t = probabilities[known, label], targets[known, label] > 0.5
-        if not t.any():
-            thresholds.append(0.5)
-            continue
-        chosen = p[:, None] > grid  # (N, 91)
-        hits = (chosen & t[:, None]).sum(axis=0)
-        f1 = 2 * hits / np.maximum(chosen.sum(axis=0) + t.sum(), 1)
-        thresholds.append(float(grid[int(f1.argmax())]))
-    return np.array(thresholds, np.float32)
+    """(C,) thresholds whose F1 is best if the (N, C) calibrated probabilities are taken at their word.
+
+    Needs no labels: the expected number of true positives above a threshold is the sum of the probabilities there.
+    """
+    grid = np.linspace(lowest, highest, 81)
+    best = []
+    for p in probabilities.T:
+        chosen = p[:, None] > grid  # (N, 81)
+        f1 = 2 * (p[:, None] * chosen).sum(axis=0) / (chosen.sum(axis=0) + p.sum())
+        best.append(float(grid[int(f1.argmax())]))
+    return np.array(best, np.float32)
 
 
 def expected_calibration_error(probabilities: NDArray[Any], targets: NDArray[Any], *, bins: int = 10) -> float:
