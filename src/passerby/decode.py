@@ -60,8 +60,9 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
 }
-# rows are converted in bands of about this many pixels, so that no second full copy exists
-_BAND_PX = 4 << 20
+# rows are converted in bands of about this many pixels: they stay in the processor's cache, and no second copy exists
+_BAND_PX = 256 << 10
+_COLOUR_CODES = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGR, "RGBX": cv2.COLOR_RGBA2BGR}
 
 
 def decode_image(data: Encoded, *, input: str | None = None, max_pixels: int = MAX_PIXELS) -> ImageBgr:
@@ -134,30 +135,28 @@ def pillow_to_bgr(image: Image.Image) -> ImageBgr:
     rows = max(1, _BAND_PX // max(width, 1))
     for top in range(0, height, rows):
         band = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
-        out[top : top + rows] = _band_to_bgr(band)
+        _convert(band, out[top : top + rows])
     return out
 
 
-def _band_to_bgr(band: Image.Image) -> NDArray[np.uint8]:
+def _convert(band: Image.Image, out: NDArray[np.uint8]) -> None:
     mode = band.mode
     if mode in ("P", "PA", "YCbCr", "HSV", "La", "RGBa"):
         band = band.convert({"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}.get(mode, "RGB"))
         mode = band.mode
     pixels = np.asarray(band)
     if mode == "CMYK":
-        return inks_to_bgr(pixels)
-    code = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGR, "RGBX": cv2.COLOR_RGBA2BGR}.get(mode)
-    if code is None:
-        code = cv2.COLOR_GRAY2BGR
+        out[:] = inks_to_bgr(pixels)
+    elif mode in _COLOUR_CODES:
+        cv2.cvtColor(pixels, _COLOUR_CODES[mode], dst=out)
+    elif mode in ("1", "L", "LA") or mode.startswith("I;16"):
         if mode == "1":
             pixels = pixels.astype(np.uint8) * np.uint8(255)
-        elif mode == "LA":
-            pixels = np.ascontiguousarray(pixels[:, :, 0])
         elif mode.startswith("I;16"):
             pixels = (pixels >> 8).astype(np.uint8)
-        elif mode != "L":
-            raise refused(f"pixels of the kind {mode}, which are not read", "convert the picture to RGB first")
-    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+        out[:] = (pixels[:, :, 0] if mode == "LA" else pixels)[:, :, None]
+    else:
+        raise refused(f"pixels of the kind {mode}, which are not read", "convert the picture to RGB first")
 
 
 def _pixels(page: Page) -> ImageBgr:
@@ -175,6 +174,9 @@ def _pixels(page: Page) -> ImageBgr:
 
 def _with_library(page: Page) -> ImageBgr:
     assert page.clean is not None
+    supported = {"avif": AvifImagePlugin.SUPPORTED, "webp": WebPImagePlugin.SUPPORTED}.get(page.kind, True)
+    if not supported:
+        raise refused(f"the installed Pillow cannot read {page.kind}", "install Pillow from a wheel")
     clean = page.clean()
     try:
         with _READERS[page.kind](io.BytesIO(clean)) as image:
