@@ -4,6 +4,7 @@
     train_detector.py pack    --photos DIR --work DIR              photos to one array
     train_detector.py teach   --work DIR --teacher DIR             teacher boxes for every photo
     train_detector.py train   --work DIR --run DIR [--stages ...]  train or resume
+    train_detector.py finish  --work DIR --run DIR                 calibrate scores: RUN/final.npz
     train_detector.py measure --work DIR --weights FILE            figures on both val splits
 
 DIR of the teacher holds picodet-s-416.param and picodet-s-416.bin. Needs the extra `train`, and ncnn for `teach`.
@@ -17,17 +18,27 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from passerby.networks.torch.ppyoloe import PPYOLOE
 from passerby.training.detection_augment import AugmentOptions
-from passerby.training.detection_batches import Stage
+from passerby.training.detection_batches import Stage, marked_boxes
+from passerby.training.detection_calibrate import fit_line, fold_line, judged_boxes
 from passerby.training.detection_data import list_photos, load_packed, pack_photos
 from passerby.training.detection_eval import evaluate
-from passerby.training.detection_train import TrainOptions, load_weights, train_detector, val_set
-from passerby.training.teacher_boxes import PicoDetTeacher, save_teacher_boxes
+from passerby.training.detection_train import TrainOptions, load_weights, save_weights, train_detector, val_set
+from passerby.training.teacher_boxes import PicoDetTeacher, load_teacher_boxes, merge_truth, save_teacher_boxes
 
-STAGES = ("3500:160,192,224:0.5", "2500:224,256,288:0.5", "500:384,416:0.1")
+CALIBRATION_PHOTOS, CALIBRATION_HEIGHT = 600, 60.0
+STAGES = (
+    "1800:128,160:0.3",
+    "2000:128,160,192:0.3",
+    "2500:192,224:0.35",
+    "1400:256,288,320:0.25",
+    "700:384,416:0.1",
+)
 
 
 def parse_stage(text: str) -> Stage:
@@ -64,11 +75,39 @@ def train(args: argparse.Namespace) -> None:
     train_detector(args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options)
 
 
+def finish(args: argparse.Namespace) -> None:
+    """Fit the scores on train photos (val stays untouched) and write the final weights."""
+    torch.set_num_threads(args.threads)
+    weights = load_weights(args.run / "weights.npz")
+    model = build_model(weights)
+    pixels, truths = train_sample(args.work, CALIBRATION_PHOTOS)
+    _, found = evaluate(model, pixels, truths)
+    scores, hits = judged_boxes(truths, found, min_height=CALIBRATION_HEIGHT)
+    slope, offset = fit_line(scores, hits)
+    save_weights(args.run / "final.npz", fold_line(weights, slope=slope, offset=offset))
+    print(json.dumps({"photos": len(truths), "boxes": len(hits), "slope": slope, "offset": offset}))
+
+
+def build_model(weights: dict[str, torch.Tensor]) -> PPYOLOE:
+    """The shipped network with these weights, ready to measure."""
+    model = PPYOLOE(depth=0.33, width=0.25).to(memory_format=torch.channels_last).eval()
+    model.load_state_dict(weights)
+    return model
+
+
+def train_sample(work: Path, count: int) -> tuple[NDArray[np.uint8], list[NDArray[np.float32]]]:
+    """Evenly spread train photos of human_oi_coco with all persons known for them, boxes in pixels."""
+    packed, teacher = load_packed(work / "packed"), load_teacher_boxes(work / "teacher_boxes.npz")
+    rows = [row for row in packed.indices("train") if packed.rows[row]["source"] == "human_oi_coco"]
+    rows = rows[:: max(1, len(rows) // count)][:count]
+    side = packed.pixels.shape[1]
+    return packed.pixels[rows], [merge_truth(marked_boxes(packed, row), *teacher[row])[0] * side for row in rows]
+
+
 def measure(args: argparse.Namespace) -> None:
     """Print the figures of a weights file on both val splits as JSON."""
     torch.set_num_threads(args.threads)
-    model = PPYOLOE(depth=0.33, width=0.25).to(memory_format=torch.channels_last).eval()
-    model.load_state_dict(load_weights(args.weights))
+    model = build_model(load_weights(args.weights))
     report = {}
     for split in ("val", "val_coco"):
         results, _ = evaluate(model, *val_set(args.work / "packed", split))
@@ -76,20 +115,23 @@ def measure(args: argparse.Namespace) -> None:
     print(json.dumps(report, indent=1))
 
 
+STEPS = {"pack": pack, "teach": teach, "train": train, "finish": finish, "measure": measure}
+
+
 def main() -> None:
     """Read the command line and run one step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["pack", "teach", "train", "measure"])
+    parser.add_argument("step", choices=list(STEPS))
     for name in ("photos", "work", "teacher", "run", "weights"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--stages", nargs="+", default=STAGES)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    {"pack": pack, "teach": teach, "train": train, "measure": measure}[args.step](args)
+    STEPS[args.step](args)
 
 
 if __name__ == "__main__":

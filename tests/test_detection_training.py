@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from passerby.training import detection_augment, detection_ema, detection_eval, teacher_boxes  # noqa: E402
+from passerby.networks.torch.ppyoloe import PPYOLOE  # noqa: E402
+from passerby.training import detection_augment, detection_calibrate, detection_ema, detection_eval, teacher_boxes  # noqa: E402  # noqa: E402
 from passerby.training.detection_data import is_val_stem, list_photos, load_packed, pack_photos  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data/fixtures"
@@ -139,3 +140,27 @@ def test_val_photos_stay_out_of_training(tmp_path):
         expected = "unused" if stem == coco_val else "val" if is_val_stem(stem) else "train"
         assert split_of[f"human_oi_coco/{stem}_jpg.rf.0a.jpg"] == expected
     assert packed.pixels.shape == (61, 32, 32, 3)
+
+
+def test_calibration_recovers_a_line_and_keeps_the_order():
+    random = np.random.default_rng(0)
+    logits = random.normal(-1, 1.5, 20000)
+    hits = random.random(20000) < 1 / (1 + np.exp(-(1.7 * logits + 0.6)))
+    slope, offset = detection_calibrate.fit_line(1 / (1 + np.exp(-logits)), hits)
+    assert slope == pytest.approx(1.7, abs=0.1)
+    assert offset == pytest.approx(0.6, abs=0.1)
+    with pytest.raises(ValueError, match="right and boxes that are wrong"):
+        detection_calibrate.fit_line(np.array([0.2, 0.3]), np.array([True, True]))
+
+
+def test_folding_moves_logits_only():
+    torch.manual_seed(0)
+    model = PPYOLOE(depth=0.33, width=0.0625).eval()
+    torch.nn.init.normal_(model.yolo_head.pred_cls[0].weight)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        boxes, scores = model(image)
+        model.load_state_dict(detection_calibrate.fold_line(model.state_dict(), slope=1.5, offset=0.4))
+        boxes_after, scores_after = model(image)
+    torch.testing.assert_close(boxes_after, boxes)
+    torch.testing.assert_close(scores_after.logit(), scores.logit() * 1.5 + 0.4)

@@ -57,7 +57,7 @@ def average_precision(
     for truth, (boxes, box_scores) in zip(truths, detections, strict=True):
         order = np.argsort(-box_scores, kind="stable")[:MAX_DETECTIONS]
         small_truth = (truth[:, 3] - truth[:, 1]) < min_height
-        verdict = _match(truth, small_truth, boxes[order], iou)
+        verdict = match_boxes(truth, small_truth, boxes[order], iou)
         small_box = (boxes[order, 3] - boxes[order, 1]) < min_height
         counted = (verdict == 1) | ((verdict == 0) & ~small_box)
         scores.append(box_scores[order][counted])
@@ -66,7 +66,7 @@ def average_precision(
     return _summary(np.concatenate(scores), np.concatenate(hits), persons)
 
 
-def _match(
+def match_boxes(
     truth: NDArray[np.float32], ignored: NDArray[np.bool_], boxes: NDArray[np.float32], iou: float
 ) -> NDArray[np.int8]:
     """Verdict on each box (sorted by score): 1 found a person, 0 false, -1 matched an ignored one."""
