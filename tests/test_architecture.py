@@ -314,5 +314,11 @@ def test_importing_loads_nothing_that_computes(statement: str) -> None:
 
 
 def test_files_and_functions_stay_small() -> None:
+    """Whoever adds a line beyond these finds a better place for it. A function counts without its docstring."""
     for name, path in modules().items():
-        assert len(path.read_text("utf-8").splitlines()) <= 500, f"{name} is too long"
+        assert len(path.read_text("utf-8").splitlines()) <= 400, f"{name} is too long"
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1
+                assert lines <= 50, f"{name}.{node.name} has {lines} lines"
