@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import bpy
+import numpy as np
+from PIL import Image
 
 from passerby.synthesis.people import Wardrobe, build_person
 
@@ -33,6 +35,8 @@ def main() -> None:
         options.truth.write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "persons": truth}, indent=1) + "\n")
     scene.render.resolution_percentage = options.percent
     _render(options)
+    if options.jpeg:
+        _develop(options.out, options.jpeg)
 
 
 def _options() -> argparse.Namespace:
@@ -40,8 +44,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--assets", type=Path, required=True, help="folder of the MakeHuman CC0 subset")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     parser.add_argument("--truth", type=Path, help="JSON to write: box and attributes of every person")
+    parser.add_argument("--jpeg", type=Path, help="JPEG to write from it, with a little grain")
     parser.add_argument("--percent", type=int, default=100, help="of the full size; 25 for a preview")
     parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--minutes", type=float, default=0, help="stop sampling after this time; 0 for no limit")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-street", action="store_true", help="people on bare ground, for a look at them")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the people to add")
@@ -69,6 +75,7 @@ def _render(options: argparse.Namespace) -> None:
     cycles = scene.cycles
     cycles.samples, cycles.seed = options.samples, SEED
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, 0.03
+    cycles.time_limit = 60 * options.minutes
     cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 3, 2
     cycles.transparent_max_bounces = 24
@@ -80,6 +87,20 @@ def _render(options: argparse.Namespace) -> None:
     scene.render.image_settings.file_format = "PNG"
     scene.render.filepath = str(options.out.resolve())
     bpy.ops.render.render(write_still=True)
+
+
+def _develop(png: Path, jpeg: Path) -> None:
+    """Give the denoised picture the grain and the darker corners of a photograph, and save it as JPEG."""
+    picture = np.asarray(Image.open(png).convert("RGB"), np.float32)
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    rng = np.random.default_rng(SEED)
+    grain = rng.normal(size=(height + 1, width + 1)).astype(np.float32)
+    grain = (grain[:-1, :-1] + grain[1:, :-1] + grain[:-1, 1:] + grain[1:, 1:]) / 2
+    light = picture.mean(axis=2) / 255
+    strength = 3.2 * np.sqrt(np.clip(light * (1.15 - light), 0.02, None)) * 2
+    developed = picture * (1 - 0.07 * (x**2 + y**2))[:, :, None] + (grain * strength)[:, :, None]
+    Image.fromarray(developed.clip(0, 255).astype(np.uint8)).save(jpeg, quality=90, optimize=True)
 
 
 main()

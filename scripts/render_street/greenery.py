@@ -116,15 +116,19 @@ def car(batch: Batch, at: tuple[float, float], colour: str, ground: float) -> No
     knots = np.arange(len(CAR))
     length = np.interp(fine, knots, stations)
     profile = np.stack([[np.interp(fine, knots, rings[:, k, c]) for c in range(2)] for k in range(rings.shape[1])])
+    padded = np.pad(profile, ((0, 0), (0, 0), (2, 2)), mode="edge")
+    profile = sum(padded[:, :, k : k + 61] for k in range(5)) / 5  # rounder than straight lines between sections
     points = [(x + profile[k, 0, s], y + length[s], ground + profile[k, 1, s]) for s in range(61) for k in range(11)]
+    faces: dict[str, list[tuple[int, ...]]] = {colour: [], "car_glass": []}
     for s in range(60):
         for k in range(10):
-            cabin = 0.55 < length[s] < 2.95 and k in (2, 3, 6, 7) and profile[3, 1, s] > 1.02
-            screen = (0.36 < length[s] < 0.74 or 2.22 < length[s] < 2.86) and k in (4, 5)
+            cabin = 0.55 < length[s] < 2.95 and k in (2, 7) and profile[3, 1, s] > 1.02
+            screen = (0.36 < length[s] < 0.74 or 2.22 < length[s] < 2.86) and k in (3, 4, 5, 6)
             pillar = any(abs(length[s] - p) < 0.05 for p in (1.45, 2.15))
-            glassy = (cabin and not pillar and k in (2, 7)) or screen
             face = (s * 11 + k, s * 11 + k + 1, (s + 1) * 11 + k + 1, (s + 1) * 11 + k)
-            batch.polygons("car_glass" if glassy else colour, [points[i] for i in face], [(0, 1, 2, 3)])
+            faces["car_glass" if (cabin and not pillar) or screen else colour].append(face)
+    for material, kept in faces.items():
+        batch.polygons(material, points, kept)
     batch.polygons(colour, [points[k] for k in range(11)], [tuple(range(11))])
     for side in (-1, 1):
         batch.box(

@@ -101,7 +101,7 @@ def skin(look: Look, name: str) -> Any:
     """Skin with a little subsurface scattering and uneven gloss."""
     nodes = Nodes(name)
     colour = _picture(nodes, look).outputs[0]
-    colour = nodes.add("HueSaturation", {"Color": colour, "Saturation": 1.08, "Value": 0.8}).outputs[0]
+    colour = nodes.add("HueSaturation", {"Color": colour, "Saturation": 0.94, "Value": 0.82}).outputs[0]
     fine = nodes.noise(900.0)
     return nodes.finish(
         {

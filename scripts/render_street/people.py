@@ -96,8 +96,8 @@ DRESS_WOMAN = PersonSpec(
     skin="middleage_darkskinned_female_diffuse",
     hair="braid01", hair_colour="#20140e",
     garments=(
-        Garment(piece="dress_top", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.55)),
-        Garment(piece="dress_skirt", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.55)),
+        Garment(piece="dress_top", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.4)),
+        Garment(piece="dress_skirt", look=Look(colour="#1f6f6b", second="#e8e0c8", pattern="dots", period=0.4)),
         Garment(piece="sash", look=Look(colour="#174f4d"), thickness=0.04),
         Garment(piece="shoes/shoes05", look=Look(), own_texture=True),
     ),
@@ -137,7 +137,7 @@ SKIRT_WOMAN = PersonSpec(
         Garment(piece="tucked_tee", look=Look(colour="#f1ece2", second="#b23a48", pattern="stripe", period=0.75)),
         Garment(piece="shoes/shoes04", look=Look(), own_texture=True),
     ),
-    carried=(Carried(kind="cup", side="r"), Carried(kind="cross_bag", side="l", size=0.8,
+    carried=(Carried(kind="cup", side="r"), Carried(kind="cross_bag", side="r", size=0.8,
              looks={"bag": Look(colour="#37302a", material="leather")})),
     attributes=("long_sleeve", "upper_stripe", "skirt_dress", "shoulder_bag", "age_18_60", "female", "side"),
 )  # fmt: skip
@@ -149,5 +149,5 @@ PLACES: tuple[tuple[PersonSpec, tuple[float, float], float], ...] = (
     (OLD_MAN, (-2.5, 7.0), 20.0),
     (DRESS_WOMAN, (2.7, 7.3), 172.0),
     (STUDENT, (-2.2, 9.8), 186.0),
-    (SKIRT_WOMAN, (2.35, 9.7), -78.0),
+    (SKIRT_WOMAN, (2.2, 8.8), -78.0),
 )

@@ -54,10 +54,10 @@ def build_street(seed: int) -> None:
         greenery.tree(batch, (ROAD_END + 0.9, y), float(rng.uniform(5.6, 7.0)), rng)
     for x in (-6.0, 0.5, 6.0):
         greenery.tree(batch, (x, END - 4), 8.0, rng)
-    for y in (11.6, 28.0, 44.0):
+    for y in (17.0, 28.0, 44.0):
         greenery.lamp_post(batch, (KERB - 0.45, y))
     for y in np.arange(13.0, 25.0, 1.7):
-        if abs(y - 13.2) > 0.8 and abs(y - 19.5) > 0.8:
+        if min(abs(y - other) for other in (13.2, 17.0, 19.5)) > 0.8:
             greenery.bollard(batch, (KERB - 0.4, float(y)))
     for at in ((LEFT + 0.42, 9.4), (LEFT + 0.42, 16.2), (LEFT + 0.42, 20.3), (LEFT + 0.42, 31.5)):
         greenery.tub(batch, at, rng)
@@ -67,7 +67,10 @@ def build_street(seed: int) -> None:
         greenery.car(batch, (KERB + 1.35, y), colour, ROAD)
     for y, colour in ((22.0, "car_blue"), (33.0, "car_red")):
         greenery.car(batch, (ROAD_END - 1.2, y), colour, ROAD)
-    batch.build(surfaces.all_surfaces(), smooth=("iron", "bark", "tyre", "steel", "car_red", "car_silver", "car_blue"))
+    batch.build(
+        surfaces.all_surfaces(),
+        smooth=("iron", "bark", "tyre", "steel", "car_red", "car_silver", "car_blue", "car_glass"),
+    )
 
 
 def _ground(batch: Batch) -> None:

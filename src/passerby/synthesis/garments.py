@@ -68,7 +68,7 @@ def collar(*, height: float, swell: float) -> Cut:
     return Cut(
         region="tights",
         keep=lambda c: np.minimum(_neckline(c, 0.25) * -1, _neckline(c, -height)),
-        swell=lambda c: swell + 0.5 * np.clip(-_neckline(c), 0, 1),
+        swell=lambda c: swell + 0.3 * np.clip(-_neckline(c), 0, 1),
         smoothing=2,
         hides=_flat(-1.0),
     )
@@ -113,7 +113,7 @@ CUTS: Mapping[str, Cut] = {
     "sash": band(low=1.45, high=1.95, swell=0.24),
     "coat_top": top(hem=1.2, sleeve=1.97, swell=0.28, hang=0.06),
     "coat_skirt": skirt(hem=-4.4, flare=0.5, waist=1.9, swell=0.37),
-    "coat_collar": collar(height=0.5, swell=0.26),
+    "coat_collar": collar(height=0.35, swell=0.26),
     "belt": band(low=1.2, high=1.75, swell=0.46),
     "hood": collar(height=0.35, swell=0.32),
     "boots": boots(shaft=-4.7),
