@@ -162,11 +162,11 @@ def _convert(band: Image.Image, out: NDArray[np.uint8]) -> None:
 def _pixels(page: Page) -> ImageBgr:
     if page.pixels is not None:
         return page.pixels()
-    if not page.parts:
+    if page.parts is None:
         return _with_library(page)
     width, height = page.size_wh
     whole: ImageBgr = np.empty((height, width, 3), np.uint8)
-    for left, top, part in page.parts:
+    for left, top, part in page.parts():
         pixels = _pixels(part)[: height - top, : width - left]
         whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return whole

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from .image_page import Page, check_size, corrupt, too_large, truncated
 
-_MAX_BOXES = 10_000
+_MAX_BOXES = _MAX_ITEMS = 10_000
 # (quarter turns anticlockwise, mirror axis or None) -> Exif orientation; the turn comes first, then the mirror
 _TURNS = {
     (0, None): 1,
@@ -80,6 +80,12 @@ class _Reader:
         return int.from_bytes(self._data[self._at - size : self._at], "big")
 
 
+def _few(count: int) -> int:
+    if count > _MAX_ITEMS:
+        raise too_large(f"more than {_MAX_ITEMS} items or pieces of items")
+    return count
+
+
 def _primary(data: bytes, at: int, end: int) -> int:
     box = _Reader(data, at, end)
     version = box.number(4) >> 24
@@ -93,12 +99,15 @@ def _check_places(data: bytes, at: int, end: int, *, cut: bool) -> None:
     sizes = box.number(2)
     offset_size, length_size = sizes >> 12, sizes >> 8 & 15
     base_size, index_size = sizes >> 4 & 15, (sizes & 15) if version in (1, 2) else 0
-    for _ in range(box.number(2 if version < 2 else 4)):
+    extents = 0
+    for _ in range(_few(box.number(2 if version < 2 else 4))):
         box.number(2 if version < 2 else 4)
         method = box.number(2) & 15 if version in (1, 2) else 0
         box.number(2)
         base = box.number(base_size)
-        for _ in range(box.number(2)):
+        count = box.number(2)
+        extents = _few(extents + count)
+        for _ in range(count):
             box.number(index_size)
             start = base + box.number(offset_size)
             length = box.number(length_size)
@@ -139,7 +148,7 @@ def _indices(data: bytes, item: int, at: int, end: int) -> list[int]:
     box = _Reader(data, at, end)
     head = box.number(4)
     version, wide = head >> 24, head & 1
-    for _ in range(box.number(4)):
+    for _ in range(_few(box.number(4))):
         number = box.number(2 if version < 1 else 4)
         found = [box.number(1 + wide) & (0x7FFF if wide else 0x7F) for _ in range(box.number(1))]
         if number == item:

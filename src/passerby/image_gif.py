@@ -8,7 +8,9 @@ import struct
 from .image_page import Page, check_size, corrupt, too_large, truncated
 
 _TRAILER, _EXTENSION, _FRAME = b";", b"!", b","
-_MAX_EXTENSIONS = 10_000
+_MAX_EXTENSIONS = 1000
+# a block holds up to 255 bytes and encoders fill it, so 128 MiB are half a million of them
+_MAX_BLOCKS = 1_000_000
 
 
 def gif_pages(data: bytes, max_pixels: int) -> list[Page]:
@@ -59,11 +61,13 @@ def _first_frame(data: bytes, at: int) -> int:
 
 def _after_blocks(data: bytes, at: int) -> int:
     """The offset behind a chain of data blocks, the empty one that ends it included."""
-    while at < len(data) and data[at]:
+    for _ in range(_MAX_BLOCKS):
+        if at >= len(data):
+            raise truncated("the file ends inside a frame")
+        if not data[at]:
+            return at + 1
         at += 1 + data[at]
-    if at >= len(data):
-        raise truncated("the file ends inside a frame")
-    return at + 1
+    raise too_large(f"more than {_MAX_BLOCKS} blocks")
 
 
 def _rebuilt(data: bytes, size: tuple[int, int], frame: int, end: int) -> bytes:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from . import exif
 from .image_page import Page, check_size, corrupt, refused, truncated
 
-_SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xE0, 0xE1, 0xEE
+_TEM, _SOI, _EOI, _SOS, _DQT, _DHT, _DRI = 0x01, 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD
+_APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xCC, 0xDE, 0xDF}
 _MAX_SCANS = 100
 _MAX_SEGMENTS = 100_000
 # in entropy-coded data FF 00 is a byte, FF D0 to FF D7 restart markers and FF FF filling
-_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 
 
@@ -46,6 +48,8 @@ def jpeg_pages(data: bytes, max_pixels: int) -> list[Page]:
         marker, at = _next_marker(data, at)
         if marker == _EOI:
             break
+        if marker == _TEM or 0xD0 <= marker <= 0xD7:
+            continue  # markers without a segment mean nothing here
         if at + 2 > len(data):
             raise truncated("the file ends at the start of a segment")
         length = int.from_bytes(data[at : at + 2], "big")
@@ -69,14 +73,11 @@ def jpeg_pages(data: bytes, max_pixels: int) -> list[Page]:
 
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int]:
-    """The marker at `at` (filling skipped) and the offset behind it."""
-    if at < len(data) and data[at] != 0xFF:
-        raise corrupt("no marker where a segment must begin")
-    while at < len(data) and data[at] == 0xFF:
-        at += 1
-    if at >= len(data):
+    """The next marker from `at` and the offset behind it. Stray bytes before it are skipped, as all decoders do."""
+    found = _MARKER.search(data, at)
+    if found is None:
         raise truncated("the file ends without its end marker")
-    return data[at], at + 1
+    return found[1][0], found.end()
 
 
 def _segment(walk: _Walk, marker: int, body: bytes, max_pixels: int) -> None:
@@ -98,7 +99,7 @@ def _segment(walk: _Walk, marker: int, body: bytes, max_pixels: int) -> None:
     elif marker == _APP1 and body.startswith(exif.PREFIX):
         if walk.orientation is None:
             walk.orientation = exif.orientation(body)
-    elif marker < 0xC0 or marker == _SOI or 0xD0 <= marker <= 0xD7:
+    elif marker < 0xC0 or marker == _SOI:
         raise corrupt("a marker that is not allowed here")
 
 

@@ -3,11 +3,12 @@
 A walker (`image_jpeg.py`, `image_png.py`, ...) reads the bytes of one format without any image library, refuses what
 is damaged, cut or too large, and describes a file of its own that holds nothing but what the pixels need. The
 libraries only ever see that file: no text, profile, thumbnail, second picture or length that we have not checked.
+(An AVIF goes on as it came, since its parts refer to each other by their place in the file.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .errors import InputError
@@ -29,7 +30,7 @@ class Page:
         verify: raises when the packed data ends before the last row. It costs a second unpacking, so it is asked only
             when that row came out black, as rows do that a decoder silently leaves out.
         pixels: makes the pixels without a library (BMP, PNM, Sun raster, most TIFFs).
-        parts: (left, top, page) of the pictures that this one is put together from (JPEG inside TIFF).
+        parts: finds (left, top, page) of the pictures that this one is put together from (JPEG inside TIFF).
     """
 
     kind: str
@@ -38,7 +39,7 @@ class Page:
     clean: Callable[[], bytes] | None = None
     verify: Callable[[], None] | None = None
     pixels: Callable[[], ImageBgr] | None = None
-    parts: tuple[tuple[int, int, Page], ...] = ()
+    parts: Callable[[], Iterator[tuple[int, int, Page]]] | None = None
 
 
 def corrupt(happened: str, hint: str | None = None) -> InputError:

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import Page, check_size, corrupt, truncated
+from .image_page import Page, check_size, corrupt, too_large, truncated
 from .types import ImageBgr
 
 _PNM_HEADER = re.compile(rb"P([1-6])" + rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})" * 2)
 _PNM_MAXIMUM = re.compile(rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})")
+_PNM_HEADER_BYTES = 1 << 16
 _TEXT_STEP = 1 << 20
+# run-length codes are undone one by one in Python: about two seconds for this many
+_MAX_RUNS = 4_000_000
 _SUN_RLE = 2
 _SUN_RGB = 3
 
@@ -27,7 +30,7 @@ def three_channels(gray: NDArray[np.uint8]) -> ImageBgr:
 
 def pnm_pages(data: bytes, max_pixels: int) -> list[Page]:
     """The first picture of a PBM, PGM or PPM file, text or binary."""
-    found = _PNM_HEADER.match(data)
+    found = _PNM_HEADER.match(data, 0, _PNM_HEADER_BYTES)
     if found is None:
         raise (
             corrupt("the header is not understood") if len(data) > 64 else truncated("the file ends inside the header")
@@ -36,7 +39,7 @@ def pnm_pages(data: bytes, max_pixels: int) -> list[Page]:
     size = check_size(width, height, max_pixels)
     at, maximum = found.end(), 1
     if kind not in (1, 4):
-        found = _PNM_MAXIMUM.match(data, at)
+        found = _PNM_MAXIMUM.match(data, at, at + _PNM_HEADER_BYTES)
         if found is None:
             raise truncated("the file ends inside the header")
         at, maximum = found.end(), int(found.group(1))
@@ -172,7 +175,8 @@ def _sun_pixels(data: bytes, at: int, size: tuple[int, int], bits: int, kind: in
 
 def _sun_runs(data: bytes, at: int, length: int) -> bytes:
     """Undo the run-length code: 80 00 is a byte 80, 80 n v is v, n + 1 times."""
-    out, done = [], 0
+    out: list[bytes] = []
+    done = 0
     for found in re.compile(rb"([^\x80]+)|\x80\x00|\x80(.)(.)", re.DOTALL).finditer(data, at):
         literal, count, value = found.groups()
         piece = literal if literal else value * (count[0] + 1) if count else b"\x80"
@@ -180,4 +184,6 @@ def _sun_runs(data: bytes, at: int, length: int) -> bytes:
         done += len(piece)
         if done >= length:
             return b"".join(out)
+        if len(out) > _MAX_RUNS:
+            raise too_large(f"more than {_MAX_RUNS} runs")
     raise truncated("the file ends inside the pixels")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from .image_jpeg import jpeg_pages
 from .image_page import Page, check_size, corrupt, refused, too_large, truncated
-from .image_tiff_pixels import Cut, Samples, read_pixels
+from .image_tiff_pixels import Grid, Samples, read_pixels
 from .image_tiff_unpack import DEFLATE, GROUP4, JPEG, LZW, OLD_DEFLATE, PACK_BITS, RAW
 
 _MAX_PAGES = 1000
+_MAX_CUTS = 300_000
 _MAX_TAGS = 4096
 _TAGS = {
     256: "width",
@@ -139,11 +141,11 @@ def _page(data: bytes, layout: _Layout, tags: Tags, max_pixels: int) -> Page:
     samples = _samples(tags, layout)
     turned = _one(tags, "orientation", 1)
     turned = turned if 1 <= turned <= 8 else 1
-    cuts = _cuts(data, tags, size, samples)
+    grid = _grid(data, tags, size, samples)
     if samples.codec == JPEG:
-        parts = tuple(_jpeg_part(data, tags, samples, cut, max_pixels) for cut in cuts)
+        parts = functools.partial(_jpeg_parts, data, tags, samples, grid, max_pixels)
         return Page(kind="tiff", size_wh=size, orientation=turned, parts=parts)
-    read = functools.partial(read_pixels, data, size, samples, cuts)
+    read = functools.partial(read_pixels, data, samples, grid)
     return Page(kind="tiff", size_wh=size, orientation=turned, pixels=read)
 
 
@@ -197,8 +199,8 @@ def _palette(tags: Tags, depth: int) -> NDArray[np.uint8]:
     return high.reshape(3, -1)[::-1].T.astype(np.uint8)
 
 
-def _cuts(data: bytes, tags: Tags, size: tuple[int, int], samples: Samples) -> list[Cut]:
-    """Every strip or tile with its place in the picture and in the file, all of them inside both."""
+def _grid(data: bytes, tags: Tags, size: tuple[int, int], samples: Samples) -> Grid:
+    """The strips or tiles of a page, all of them inside the file and as many as the size asks for."""
     width, height = size
     tiled = "tiles" in tags
     across, down = width, min(_one(tags, "rows", height), height)
@@ -207,22 +209,13 @@ def _cuts(data: bytes, tags: Tags, size: tuple[int, int], samples: Samples) -> l
     if not across or not down or (tiled and across * down > 4 * max(width * height, 1 << 20)):
         raise corrupt("strips or tiles of an illegal size")
     planes = samples.count if samples.planar else 1
-    columns, lines = -(-width // across), -(-height // down)
-    starts, lengths = _places(data, tags, tiled, columns * lines * planes)
+    expected = -(-height // down) * -(-width // across) * planes
+    if expected > _MAX_CUTS:
+        raise too_large(f"more than {_MAX_CUTS} strips or tiles")
+    starts, lengths = _places(data, tags, tiled, expected)
     if samples.codec == RAW and int(lengths.sum()) < samples.bytes_of(width, height) * planes:
         raise truncated("fewer bytes than the size asks for")
-    return [
-        Cut(
-            left=number % columns * across,
-            top=number // columns % lines * down,
-            width=across,
-            height=down if tiled else min(down, height - number // columns % lines * down),
-            plane=number // (columns * lines),
-            start=start,
-            length=length,
-        )
-        for number, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
-    ]
+    return Grid(size_wh=size, cut_wh=(across, down), tiled=tiled, starts=starts, lengths=lengths)
 
 
 def _places(data: bytes, tags: Tags, tiled: bool, expected: int) -> tuple[Values, Values]:
@@ -240,16 +233,18 @@ def _places(data: bytes, tags: Tags, tiled: bool, expected: int) -> tuple[Values
     return starts, lengths
 
 
-def _jpeg_part(data: bytes, tags: Tags, samples: Samples, cut: Cut, max_pixels: int) -> tuple[int, int, Page]:
-    """One strip or tile as a JPEG of its own: our colour mark, the tables that all share, then its scans."""
-    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((1 if samples.colours == 6 else 0,))
-    tables = (
-        tags["jpeg_tables"].astype(np.uint8).tobytes()[2:].removesuffix(_TABLES_END) if "jpeg_tables" in tags else b""
-    )
-    own = data[cut.start : cut.start + cut.length]
-    if own[:2] != b"\xff\xd8":
-        raise corrupt("a strip or tile that is no JPEG")
-    page = jpeg_pages(own[:2] + (adobe if samples.count == 3 else b"") + tables + own[2:], max_pixels)[0]
-    if page.size_wh[0] != cut.width or page.size_wh[1] < cut.height:
-        raise corrupt("a strip or tile of another size than the page says")
-    return cut.left, cut.top, page
+def _jpeg_parts(
+    data: bytes, tags: Tags, samples: Samples, grid: Grid, max_pixels: int
+) -> Iterator[tuple[int, int, Page]]:
+    """Strips or tiles as JPEGs of their own: our colour mark, the tables that all share, then their scans."""
+    mark = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes((1 if samples.colours == 6 else 0,))
+    shared = tags["jpeg_tables"].astype(np.uint8).tobytes() if "jpeg_tables" in tags else b""
+    before = (mark if samples.count == 3 else b"") + shared[2:].removesuffix(_TABLES_END)
+    for cut in grid.cuts():
+        own = data[cut.start : cut.start + cut.length]
+        if own[:2] != b"\xff\xd8":
+            raise corrupt("a strip or tile that is no JPEG")
+        page = jpeg_pages(own[:2] + before + own[2:], max_pixels)[0]
+        if page.size_wh[0] != cut.width or page.size_wh[1] < cut.height:
+            raise corrupt("a strip or tile of another size than the page says")
+        yield cut.left, cut.top, page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,13 +64,45 @@ class Cut:
     length: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """All strips or tiles of a page.
+
+    Attributes:
+        size_wh: of the page, px. cut_wh: of a full strip or tile, px.
+        tiled: tiles stand out over the edge of the page, strips do not.
+        starts, lengths: of each in the file, bytes; row by row, plane after plane.
+    """
+
+    size_wh: tuple[int, int]
+    cut_wh: tuple[int, int]
+    tiled: bool
+    starts: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.unsignedinteger]
+
+    def cuts(self) -> Iterator[Cut]:
+        (width, height), (across, down) = self.size_wh, self.cut_wh
+        columns, lines = -(-width // across), -(-height // down)
+        for number, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            top = number // columns % lines * down
+            yield Cut(
+                left=number % columns * across,
+                top=top,
+                width=across,
+                height=down if self.tiled else min(down, height - top),
+                plane=number // (columns * lines),
+                start=int(start),
+                length=int(length),
+            )
+
+
 def inks_to_bgr(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 4) cyan magenta yellow black, 0 = none, to (H, W, 3) BGR, with the rounding of OpenCV's conversion."""
     white = 255 - inks[:, :, 3:].astype(np.int32)
     return (white - (inks[:, :, 2::-1] * white >> 8)).astype(np.uint8)
 
 
-def read_pixels(data: bytes, size_wh: tuple[int, int], samples: Samples, cuts: Sequence[Cut]) -> ImageBgr:
+def read_pixels(data: bytes, samples: Samples, grid: Grid) -> ImageBgr:
     """Unpack all strips or tiles of a page.
 
     Returns:
@@ -78,11 +110,11 @@ def read_pixels(data: bytes, size_wh: tuple[int, int], samples: Samples, cuts: S
     Raises:
         InputError: `image_corrupt` or `image_truncated`.
     """
-    width, height = size_wh
+    width, height = grid.size_wh
     kept = {_RGB: 3, _INKS: 4}.get(samples.colours, 1)
     numbers = np.zeros((height, width, kept), np.uint8)
     fax = Group4() if samples.codec == GROUP4 else None
-    for cut in cuts:
+    for cut in grid.cuts():
         if cut.plane >= kept:
             continue
         content = _cut_numbers(data, samples, cut, fax)[: height - cut.top, : width - cut.left, :kept]

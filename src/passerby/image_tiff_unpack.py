@@ -7,11 +7,13 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import corrupt
+from .image_page import corrupt, too_large
 
 RAW, GROUP4, LZW, JPEG, DEFLATE, PACK_BITS, OLD_DEFLATE = 1, 4, 5, 7, 8, 32773, 32946
 _CLEAR, _END, _FIRST = 256, 257, 258
 _LONGEST_SEGMENT = 4096
+# PackBits is undone run by run in Python: about three seconds for this many
+_MAX_RUNS = 8_000_000
 
 
 def unpack(codec: int, packed: bytes, expected: int) -> bytes:
@@ -41,7 +43,8 @@ def _inflated(packed: bytes, expected: int) -> bytes:
 
 
 def _pack_bits(packed: bytes, expected: int) -> bytes:
-    parts, done, at = [], 0, 0
+    parts: list[bytes] = []
+    done, at = 0, 0
     while done < expected and at < len(packed):
         head = packed[at]
         if head < 128:
@@ -52,6 +55,8 @@ def _pack_bits(packed: bytes, expected: int) -> bytes:
             at += 2 if head > 128 else 1
         parts.append(part)
         done += len(part)
+        if len(parts) > _MAX_RUNS:
+            raise too_large(f"more than {_MAX_RUNS} runs in a strip")
     return b"".join(parts)[:expected]
 
 
