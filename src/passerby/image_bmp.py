@@ -18,7 +18,7 @@ from .types import ImageBgr
 _PLAIN, _RLE8, _RLE4, _FIELDS, _ALPHA_FIELDS = 0, 1, 2, 3, 6
 _HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 # run-length codes are undone one by one in Python: about two seconds for this many
-_MAX_CODES = 1_000_000
+_MAX_CODES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,35 +155,40 @@ def _run_indices(data: bytes, header: _Header) -> NDArray[np.uint8]:
 
     What lies outside the picture is dropped, what no code mentions is colour 0.
     """
-    width, nibbles = header.width, header.bits == 4
-    out = np.zeros((header.height, width), np.uint8)
+    width, height, nibbles = header.width, header.height, header.bits == 4
+    out = bytearray(width * height)
     x, y, at = 0, 0, header.pixels_at
     for _ in range(_MAX_CODES):
-        if y >= header.height:
-            return out
+        if y >= height:
+            break
         count, value = _two(data, at)
         at += 2
         if count:
-            run = np.resize(np.array([value >> 4, value & 15] if nibbles else [value], np.uint8), count)
+            pair = bytes((value >> 4, value & 15)) if nibbles else bytes((value,))
+            run = (pair * count)[:count]
         elif value > 2:
             length = (value + 1) // 2 if nibbles else value
-            run = np.frombuffer(data[at : at + length], np.uint8)
-            if run.size < length:
+            run = data[at : at + length]
+            if len(run) < length:
                 raise truncated("the file ends inside the pixels")
-            run = _nibbles(run)[:value] if nibbles else run
+            run = _nibbles(np.frombuffer(run, np.uint8)).tobytes()[:value] if nibbles else run
             at += length + length % 2
         elif value == 2:
             right, up = _two(data, at)
             x, y, at = x + right, y + up, at + 2
             continue
         elif value == 1:
-            return out
+            break
         else:
             x, y = 0, y + 1
             continue
-        out[y, x : x + run.size] = run[: max(width - x, 0)]
-        x += run.size
-    raise too_large(f"more than {_MAX_CODES} run-length codes")
+        if x < width:
+            kept = run[: width - x]
+            out[y * width + x : y * width + x + len(kept)] = kept
+        x += len(run)
+    else:
+        raise too_large(f"more than {_MAX_CODES} run-length codes")
+    return np.frombuffer(out, np.uint8).reshape(height, width)
 
 
 def _two(data: bytes, at: int) -> tuple[int, int]:

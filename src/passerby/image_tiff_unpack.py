@@ -65,7 +65,7 @@ def _lzw(packed: bytes, expected: int) -> bytes:
     padded = np.frombuffer(packed + b"\0\0", np.uint8)
     done, at = 0, 0
     # encoders clear their table after some 3,800 codes, 5 KB; one that does so all the time only costs time
-    for _ in range(8 + len(packed) // 512):
+    for _ in range(8 + len(packed) // 2048):
         codes, at, last = _lzw_segment(padded, at)
         parts.append(_lzw_strings(codes))
         done += len(parts[-1])
