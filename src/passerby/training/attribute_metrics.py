@@ -97,17 +97,24 @@ def fit_platt(logits: NDArray[Any], targets: NDArray[Any], *, prior_strength: fl
         scale (positive) and bias.
     Source: Platt 1999, with a Gaussian prior in place of smoothed targets.
     """
-    z, t = logits.astype(np.float64), (targets > 0.5).astype(np.float64)
-    x = np.array([1.0, 0.0])
-    design = np.stack([z, np.ones_like(z)], axis=1)  # (N, 2)
-    pull = prior_strength * np.array([1.0, 0.1])
-    for _ in range(50):  # Newton; the cost is convex
+    t = (targets > 0.5).astype(np.float64)
+    design = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)  # (N, 2)
+    start, pull = np.array([1.0, 0.0]), prior_strength * np.array([1.0, 0.1])
+
+    def cost(x: NDArray[np.float64]) -> float:
+        y = design @ x
+        return float((np.logaddexp(0, y) - t * y).sum() + 0.5 * (pull * (x - start) ** 2).sum())
+
+    x = start
+    for _ in range(100):  # Newton with halved steps: the cost is convex, but far from its minimum nearly flat
         p = 1 / (1 + np.exp(-np.clip(design @ x, -60, 60)))
-        gradient = design.T @ (p - t) + pull * (x - (1.0, 0.0))
+        gradient = design.T @ (p - t) + pull * (x - start)
         hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(pull)
         step = np.linalg.solve(hessian, gradient)
+        while cost(x - step) > cost(x) and np.abs(step).max() > 1e-9:
+            step = step / 2
         x = x - step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() < 1e-8:
             break
     return float(max(x[0], 0.05)), float(x[1])
 
