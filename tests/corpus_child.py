@@ -1,6 +1,6 @@
 """Runs corpus cases of the groups image, ndarray and tree in a process of its own, and reports one JSON line a case.
 
-    python corpus_child.py CORPUS CASES OUT     (CASES: a JSON list of cases; OUT: the lines)
+    python corpus_child.py DOOR CORPUS CASES OUT     (DOOR: frames or predict; CASES: a JSON list; OUT: the lines)
 
 The parent (`corpus_runner.py`) judges. A case that kills this process is the one after the last line. What a
 careless decoder would do to memory is bounded by RLIMIT_AS.
@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from passerby import files, sources
+from passerby import Result, files, sources
 from passerby.errors import PasserbyError
+from tests import tiny
 
 ADDRESS_SPACE = 4 << 30
 CPU_S = 900
@@ -39,27 +40,59 @@ GOOD = "image/jpeg_baseline.jpg"
 Answer = dict[str, Any]
 
 
-def run_library(feed: object, after_first: Callable[[], None], save_path: str | None) -> list[Answer]:
-    """What the library says to one input: an answer for every picture, in order.
+class Frames:
+    """The door to the pixels: what `sources.frames` says."""
 
-    To run the same cases through another door, answer with the same keys.
-    """
-    answers: list[Answer] = []
-    for one in sources.frames(feed):
-        answer: Answer = {"path": one.input_path, "page": one.page_index, "index": one.index}
-        if len(answers) == 0:
-            answer["at"] = time.perf_counter()
-        if isinstance(one, sources.Failure):
-            if sources.is_single(feed):
+    def results(self, feed: object) -> Iterator[sources.Frame | sources.Failure]:
+        for one in sources.frames(feed):
+            if isinstance(one, sources.Failure) and sources.is_single(feed):
                 raise one.error
-            answer |= {"error": one.error.name, "message": one.error.message}
-        else:
-            answer |= described(one.image_bgr)
-            if save_path is not None:
-                answer["written"] = written(one, save_path)
-            if len(answers) >= KEPT:
-                answer = {}  # so that what grows is the library and not this list
-        answers.append(answer)
+            yield one
+
+    def answer(self, one: sources.Frame | sources.Failure, save_path: str | None) -> Answer:
+        if isinstance(one, sources.Failure):
+            return said(one.error)
+        if save_path is None:
+            return described(one.image_bgr)
+        return {**described(one.image_bgr), "written": written(one, save_path)}
+
+
+class Predict:
+    """The door of users: what a pipeline of the two tiny networks says."""
+
+    def __init__(self) -> None:
+        self._pipeline = tiny.pipeline()
+
+    def results(self, feed: object) -> Iterator[Result]:
+        return self._pipeline.predict(feed)
+
+    def answer(self, one: Result, save_path: str | None) -> Answer:
+        if one.error is not None:
+            return said(one.error)
+        body = {**one.to_dict(), "input_path": None}
+        answer: Answer = {"sha256": hashlib.sha256(json.dumps(body).encode()).hexdigest(), "size": one.size_wh}
+        if save_path is not None:
+            answer["written"] = [os.path.realpath(save(save_path)) for save in (one.save_to_json, one.save_to_img)]
+        return answer
+
+
+Door = Frames | Predict
+
+
+def said(error: PasserbyError) -> Answer:
+    return {"error": error.name, "message": error.message}
+
+
+def run_library(door: Any, feed: object, after_first: Callable[[], None], save_path: str | None) -> list[Answer]:
+    """What the library says to one input: an answer for every picture, in order."""
+    answers: list[Answer] = []
+    for one in door.results(feed):
+        answer = {"path": one.input_path, "page": one.page_index}
+        if not answers:
+            answer["at"] = time.perf_counter()
+        answer |= door.answer(one, save_path)
+        # so that what grows is the library and not this list
+        answers.append(answer if len(answers) < KEPT or "error" in answer else {})
         if len(answers) == 1:
             after_first()
     return answers
@@ -214,9 +247,9 @@ def as_nobody(case: dict[str, Any]) -> Iterator[None]:
             os.seteuid(0)
 
 
-def outcome_of(feed: object, after_first: Callable[[], None], save_path: str | None) -> Answer:
+def outcome_of(door: Door, feed: object, after_first: Callable[[], None], save_path: str | None) -> Answer:
     try:
-        return {"answers": run_library(feed, after_first, save_path)}
+        return {"answers": run_library(door, feed, after_first, save_path)}
     except PasserbyError as error:
         return {"raised": error.name, "message": error.message, "answers": []}
     except Exception as error:
@@ -242,13 +275,13 @@ def runs(corpus: Path, case: dict[str, Any]) -> Iterator[tuple[str, object, Call
             yield way, made_path(corpus, case), nothing, save_path
 
 
-def run_case(corpus: Path, case: dict[str, Any]) -> Iterator[Answer]:
+def run_case(door: Door, corpus: Path, case: dict[str, Any]) -> Iterator[Answer]:
     for way, feed, after_first, save_path in runs(corpus, case):
         before = hashlib.sha256(np.ascontiguousarray(feed)).hexdigest() if is_plain_array(feed) else None
         forget_peak()
         start_mb, start = memory_mb("VmRSS"), time.perf_counter()
         with as_nobody(case):
-            answer = outcome_of(feed, after_first, save_path)
+            answer = outcome_of(door, feed, after_first, save_path)
         seconds, grown_mb = time.perf_counter() - start, memory_mb("VmHWM") - start_mb
         changed = before is not None and hashlib.sha256(np.ascontiguousarray(feed)).hexdigest() != before
         if isinstance(feed, io.IOBase):
@@ -264,36 +297,44 @@ def is_plain_array(value: object) -> bool:
 
 
 def main() -> None:
-    corpus, cases, out = (Path(argument).resolve() for argument in sys.argv[1:])
+    corpus, cases, out = (Path(argument).resolve() for argument in sys.argv[2:])
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    good = described(next(sources.frames(str(corpus / GOOD))).image_bgr)
+    door: Door = Predict() if sys.argv[1] == "predict" else Frames()
+    good = good_answer(door, corpus)
     with out.open("a", encoding="utf-8") as lines:
         for case in json.loads(cases.read_text("utf-8")):
-            with tempfile.TemporaryDirectory(prefix="passerby-case-") as folder:
-                Path(folder).chmod(0o777)
-                os.chdir(folder)
-                ways = list(run_case(corpus, case))
-                again = described(next(sources.frames(str(corpus / GOOD))).image_bgr)
-                new = sorted(
-                    {path.name for path in Path(folder).iterdir()} - {"t", "u", "other", "saved", "made.jpg", "a.bin"}
-                )
-                new = [name for name in new if name != case["call"].get("copy_as")]
-                folder_path = os.path.realpath(folder)
-                os.chdir("/")
-                for way, names in [(w, w["answers"]) for w in ways]:
-                    way["outside"] = [
-                        p for a in names for p in a.get("written", []) if not inside(p, folder_path, case)
-                    ]
-                line = {"id": case["id"], "ways": ways, "good_after": again == good, "new": new}
-                lines.write(json.dumps(line) + "\n")
-                lines.flush()
-                restore_permissions(folder)
+            line = {"id": case["id"], "good": good, **run_in_folder(door, corpus, case)}
+            line["good_after"] = good_answer(door, corpus) == good
+            lines.write(json.dumps(line) + "\n")
+            lines.flush()
 
 
-def inside(path: str, folder: str, case: dict[str, Any]) -> bool:
+def good_answer(door: Door, corpus: Path) -> str:
+    (answer,) = run_library(door, str(corpus / GOOD), lambda: None, None)
+    return str(answer["sha256"])
+
+
+def run_in_folder(door: Door, corpus: Path, case: dict[str, Any]) -> Answer:
+    """Run a case in a fresh folder; also says what it left there and what it wrote elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="passerby-case-") as folder:
+        Path(folder).chmod(0o777)
+        os.chdir(folder)
+        ways = list(run_case(door, corpus, case))
+        place = Path(folder).resolve()
+        known = {*OUR_FILES, case["call"].get("copy_as")}
+        new = sorted({path.name for path in place.iterdir()} - known)
+        for way in ways:
+            names = [name for answer in way["answers"] for name in answer.get("written", [])]
+            way["outside"] = [name for name in names if not inside(name, place, case)]
+        os.chdir("/")
+        restore_permissions(folder)
+    return {"ways": ways, "new": new}
+
+
+def inside(path: str, folder: Path, case: dict[str, Any]) -> bool:
     save_path = case.get("check", {}).get("save_path", "saved")
-    return Path(path).is_relative_to(Path(folder, save_path).resolve())
+    return Path(path).is_relative_to((folder / save_path).resolve())
 
 
 def restore_permissions(folder: str) -> None:

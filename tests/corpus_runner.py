@@ -36,11 +36,15 @@ def group_cases(group: str, *, slow: bool) -> list[Case]:
     return [case for case in cases if case["group"] == group and bool(case.get("check", {}).get("slow")) == slow]
 
 
-def run_cases(cases: list[Case], folder: Path) -> GroupRun:
-    """Run the cases in as few children as survive them."""
+def run_cases(door: str, cases: list[Case], folder: Path) -> GroupRun:
+    """Run the cases in as few children as survive them.
+
+    Args:
+        door: `frames` (the pixels) or `predict` (a pipeline of the tiny networks).
+    """
     run, waiting = GroupRun(), list(cases)
     while waiting:
-        done, printed, code = _child(waiting, folder)
+        done, printed, code = _child(door, waiting, folder)
         run.printed += printed
         run.lines |= done
         left = [case for case in waiting if case["id"] not in done]
@@ -52,15 +56,15 @@ def run_cases(cases: list[Case], folder: Path) -> GroupRun:
     return run
 
 
-def _child(cases: list[Case], folder: Path) -> tuple[dict[str, dict[str, Any]], str, int]:
+def _child(door: str, cases: list[Case], folder: Path) -> tuple[dict[str, dict[str, Any]], str, int]:
     list_path, out = folder / "cases.json", folder / "lines.jsonl"
     list_path.write_text(json.dumps(cases), "utf-8")
     out.unlink(missing_ok=True)
     home = folder / "home"
     home.mkdir(exist_ok=True)
     # warnings are errors there too: none of a library may reach the user
-    arguments = [sys.executable, "-W", "error", str(CHILD), str(CORPUS), str(list_path), str(out)]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(SOURCE)}
+    arguments = [sys.executable, "-W", "error", str(CHILD), door, str(CORPUS), str(list_path), str(out)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": f"{SOURCE}{os.pathsep}{SOURCE.parent}"}
     try:
         ended = subprocess.run(arguments, env=environment, capture_output=True, timeout=GROUP_S, check=False)
         code, printed = ended.returncode, ended.stderr.decode("utf-8", "replace")
@@ -102,7 +106,8 @@ def _check(name: str, value: Any, case: Case, way: dict[str, Any], run: GroupRun
     if name == "size":
         assert answers[0]["size"] == value
     elif name == "corners":
-        _check_corners(value, case["check"]["tolerance"], answers[0]["corners"])
+        if "corners" in answers[0]:  # only the door to the pixels shows them
+            _check_corners(value, case["check"]["tolerance"], answers[0]["corners"])
     elif name == "results":
         pages = case["id"] == "image/tiff_pages" and way["way"] == "bytes"  # the note: the first page from bytes
         assert len(answers) == (1 if pages else value)
@@ -111,7 +116,7 @@ def _check(name: str, value: Any, case: Case, way: dict[str, Any], run: GroupRun
     elif name == "same_as":
         assert answers[0]["sha256"] == run.lines[value]["ways"][0]["answers"][0]["sha256"]
     elif name == "same_as_path":
-        assert answers[0]["sha256"] == BASELINE_SHA256
+        assert answers[0]["sha256"] == run.lines[case["id"]]["good"]
     elif name == "input_unchanged":
         assert not way["changed"]
     elif name == "hint":
@@ -137,7 +142,3 @@ def _check_corners(expected: dict[str, list[int]], tolerance: int, found: dict[s
     for place, colour in expected.items():
         far = max(abs(a - b) for a, b in zip(colour, found[place], strict=True))
         assert far <= tolerance, (place, found[place], colour)
-
-
-# image/jpeg_baseline.jpg as OpenCV 4.10.0 and 5.0.0 decode it
-BASELINE_SHA256 = "bb979e4b3b823c0361f9ef1a69b831137decd7e12a0372f72ba140cda62639fa"

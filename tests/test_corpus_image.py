@@ -7,16 +7,23 @@ import pytest
 from .conftest import corpus_cases
 from .corpus_runner import Case, GroupRun, group_cases, judge, run_cases
 
+pytestmark = pytest.mark.timeout(900)  # the first case waits for the whole group
+
+
+@pytest.fixture(scope="module", params=["frames", pytest.param("predict", marks=pytest.mark.slow)])
+def door(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 @pytest.fixture(scope="module")
-def group_run(tmp_path_factory: pytest.TempPathFactory) -> GroupRun:
-    return run_cases(group_cases("image", slow=False), tmp_path_factory.mktemp("image"))
+def group_run(door: str, tmp_path_factory: pytest.TempPathFactory) -> GroupRun:
+    return run_cases(door, group_cases("image", slow=False), tmp_path_factory.mktemp("image"))
 
 
 @pytest.mark.parametrize("case", corpus_cases("image"))
-def test_case(case: Case, group_run: GroupRun, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_case(case: Case, door: str, group_run: GroupRun, tmp_path_factory: pytest.TempPathFactory) -> None:
     if case.get("check", {}).get("slow"):
-        group_run = run_cases([case], tmp_path_factory.mktemp("slow"))
+        group_run = run_cases(door, [case], tmp_path_factory.mktemp("slow"))
     judge(case, group_run)
 
 
