@@ -334,6 +334,13 @@ def test_a_programs_wish_for_truncated_pictures_does_not_reach_us(monkeypatch: p
     assert error_of(cut[: len(cut) // 2]) == "image_truncated"
 
 
+def test_a_gif_frame_beyond_the_largest_canvas() -> None:
+    data = bytearray(saved(Image.fromarray(NOISE).convert("P"), "GIF"))
+    frame = data.index(b",", 13 + 3 * (2 << (data[10] & 7)))
+    data[frame + 1 : frame + 3] = b"\xff\xff"  # its left side
+    assert error_of(bytes(data)) == "image_corrupt"
+
+
 def test_limits_come_before_memory() -> None:
     data = saved(NOISE, "PNG")
     with pytest.raises(InputError, match="image_too_large"):

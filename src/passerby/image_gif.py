@@ -28,6 +28,8 @@ def gif_pages(data: bytes, max_pixels: int) -> list[Page]:
     if not frame_width or not frame_height:
         raise corrupt("a frame without pixels")
     size = check_size(max(width, left + frame_width), max(height, top + frame_height), max_pixels)
+    if max(size) > 0xFFFF:
+        raise corrupt("a frame outside any canvas")
     codes = frame + 10 + _table_length(frame_flags)
     if codes >= len(data):
         raise truncated("the file ends before the pixels")
