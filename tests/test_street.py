@@ -36,7 +36,7 @@ def test_people_are_whole_and_of_a_useful_size(truth: dict[str, Any]) -> None:
         x1, y1, x2, y2 = person["box_xyxy"]
         assert 0 <= x1 < x2 <= truth["width"], person["name"]
         assert 0 <= y1 < y2 <= truth["height"], person["name"]
-        assert 230 <= y2 - y1 <= 550, person["name"]
+        assert 250 <= y2 - y1 <= 550, person["name"]
 
 
 def test_at_least_twelve_attributes_are_to_be_seen(truth: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ def _develop(png: Path, jpeg: Path) -> None:
     grain = rng.normal(size=(height + 1, width + 1)).astype(np.float32)
     grain = (grain[:-1, :-1] + grain[1:, :-1] + grain[:-1, 1:] + grain[1:, 1:]) / 2
     light = picture.mean(axis=2) / 255
-    strength = 3.2 * np.sqrt(np.clip(light * (1.15 - light), 0.02, None)) * 2
+    strength = 1.9 * np.sqrt(np.clip(light * (1.15 - light), 0.02, None)) * 2
     developed = picture * (1 - 0.07 * (x**2 + y**2))[:, :, None] + (grain * strength)[:, :, None]
     Image.fromarray(developed.clip(0, 255).astype(np.uint8)).save(jpeg, quality=90, optimize=True)
 
