@@ -21,14 +21,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from passerby import Result, files, sources
+from passerby import files, sources
 from passerby.errors import PasserbyError
-from tests import tiny
+
+if TYPE_CHECKING:
+    from passerby import Result
 
 ADDRESS_SPACE = 4 << 30
 CPU_S = 900
@@ -61,6 +63,9 @@ class Predict:
     """The door of users: what a pipeline of the two tiny networks says."""
 
     def __init__(self) -> None:
+        # only here, so that the door to the pixels runs where no engine is installed
+        from tests import tiny
+
         self._pipeline = tiny.pipeline()
 
     def results(self, feed: object) -> Iterator[Result]:
