@@ -24,6 +24,7 @@ from .compat import paddlex
 from .detector import Detector
 from .devices import Device, parse_device
 from .errors import ArgumentError, EngineError, InputError, PasserbyError, shown
+from .fetch import FetchPolicy
 from .formats.metadata import Label, ModelMetadata
 from .models.load import load_model
 from .result import LabelScore, Person, Picture, Result
@@ -153,6 +154,7 @@ class Pipeline:
         batch_size: int | None = None,
         on_error: OnError | None = None,
         labels: LabelStyle = "paddle",
+        fetch_policy: FetchPolicy | None = None,
     ) -> Iterator[Result]:
         """Find and describe the pedestrians of one input or of many, lazily and in order.
 
@@ -167,6 +169,8 @@ class Pipeline:
             on_error: "raise" the first error, or "record" each in its place as a result with `error`; default
                 "raise" for a single input and "record" for several.
             labels: "paddle" as PaddleX prints them, "en", "zh" or "both".
+            fetch_policy: which URLs may be fetched, how long that may take, which certificates are trusted; default
+                that of the command line.
         Returns:
             an iterator of one `Result` a picture (a page, in files with pages).
         Raises:
@@ -179,7 +183,8 @@ class Pipeline:
         if on_error not in (None, "raise", "record"):
             raise ArgumentError("bad_argument", f"on_error is {shown(on_error)}", hint='use "raise" or "record"')
         strict = on_error == "raise" or (on_error is None and sources.is_single(input))
-        return self._results(sources.frames(input), stages, choices, size, strict)
+        frames = sources.frames(input, fetch_policy=fetch_policy)
+        return self._results(_recorded(frames) if on_error == "record" else frames, stages, choices, size, strict)
 
     __call__ = predict
 
@@ -312,6 +317,14 @@ class Pipeline:
                         classifier=AttributeClassifier(self._classifier_model, device=device),
                     )
         return stages
+
+
+def _recorded(frames: Iterator[sources.Frame | sources.Failure]) -> Iterator[sources.Frame | sources.Failure]:
+    """The frames; an error of the input as a whole, such as an empty folder, in the place of its first frame."""
+    try:
+        yield from frames
+    except InputError as error:
+        yield sources.Failure(error=error, input_path=error.input, page_index=None, index=0, output_stem="input")
 
 
 def _labels(probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> tuple[LabelScore, ...]:

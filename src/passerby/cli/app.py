@@ -55,6 +55,7 @@ def root(
     hpi_config: options.HpiConfig = None,
     det_threshold: options.DetThreshold = None,
     cls_threshold: options.ClsThreshold = None,
+    ca_file: options.CaFile = None,
     get_pipeline_config: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +78,7 @@ def root(
     with more choices.
     """
     flags: list[Any] = [pipeline, inputs, save_path, device, use_hpip, hpi_config, det_threshold, cls_threshold]
-    flags += [get_pipeline_config, as_json, as_lines, as_csv, quiet, verbose]
+    flags += [ca_file, get_pipeline_config, as_json, as_lines, as_csv, quiet, verbose]
     if ctx.invoked_subcommand is not None:
         if any(flags):
             hint = f"write them after it: passerby {ctx.invoked_subcommand} ..."
@@ -99,6 +100,7 @@ def root(
         hpi_config=hpi_config,
         det_threshold=det_threshold,
         cls_threshold=cls_threshold,
+        ca_file=ca_file,
         quiet=quiet,
         verbose=verbose,
     )

@@ -54,6 +54,10 @@ ClsThreshold = Annotated[
         help="Name attributes above this: 0.6, or default=0.7,hat=0.4, or a JSON list or mapping.",
     ),
 ]
+CaFile = Annotated[
+    str | None,
+    typer.Option("--ca-file", "--ca_file", metavar="FILE", help="PEM file with a root to trust for https URLs too."),
+]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", "--batch_size", metavar="N", help="Pictures described together.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from . import options, output
 from .exits import PipeClosed, Stopped, code_for_input, leave_pipe, say, tell, worst
 
 if TYPE_CHECKING:
+    from ..fetch import FetchPolicy
     from ..result import Result
 
 NO_INPUT = "name a picture, a folder, a URL or a pattern"
@@ -36,6 +37,7 @@ class Request:
     cls_threshold: str | None = None
     batch_size: int | None = None
     labels: options.Labels | None = None
+    ca_file: str | None = None
     quiet: bool = False
     verbose: bool = False
 
@@ -137,6 +139,7 @@ def predict(
     batch_size: options.BatchSize = None,
     use_hpip: options.UseHpip = False,
     hpi_config: options.HpiConfig = None,
+    ca_file: options.CaFile = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -162,6 +165,7 @@ def predict(
                 cls_threshold=cls_threshold,
                 batch_size=batch_size,
                 labels=labels,
+                ca_file=ca_file,
                 quiet=quiet,
                 verbose=verbose,
             )
@@ -206,7 +210,8 @@ def run(request: Request) -> int:
     except PasserbyError as error:  # output_full and the like end the run
         tell(error)
         tally.codes.append(error.exit_code)
-    if not request.quiet and (request.save_path is not None or sys.stderr.isatty()):
+    alone = tally.pictures <= 1 and tally.pictures == tally.failed  # its one line says everything
+    if not request.quiet and not alone and (request.save_path is not None or sys.stderr.isatty()):
         say(f"{tally}{_written(request)}")
     return worst(tally.codes)
 
@@ -222,6 +227,20 @@ def _hpi_config(text: str) -> dict[str, Any]:
     return value
 
 
+def _fetch_policy(ca_file: str) -> FetchPolicy:
+    """The command line's rules for URLs, with one more root certificate.
+
+    Raises:
+        ArgumentError: `bad_argument`, there is no such file. What is in it shows at the first https URL.
+    """
+    from ..fetch import CLI_POLICY
+
+    path = Path(ca_file)
+    if not path.is_file():
+        raise ArgumentError("bad_argument", "--ca-file names no file", input=ca_file, hint="give a PEM file")
+    return replace(CLI_POLICY, ca_file=path)
+
+
 def _arguments(request: Request) -> dict[str, Any]:
     """What `Pipeline.predict` is told; left out where the user said nothing."""
     given = {
@@ -229,6 +248,7 @@ def _arguments(request: Request) -> dict[str, Any]:
         "cls_threshold": options.thresholds(request.cls_threshold, option="--cls-threshold"),
         "batch_size": request.batch_size,
         "labels": None if request.labels is None else request.labels.value,
+        "fetch_policy": None if request.ca_file is None else _fetch_policy(request.ca_file),
     }
     return {name: value for name, value in given.items() if value is not None}
 
