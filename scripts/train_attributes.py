@@ -33,7 +33,7 @@ from passerby.training.attribute_teach import store_features, teach
 from passerby.training.attribute_teacher import TeacherOptions
 from passerby.training.attribute_training_set import training_set
 
-STAGES = ("2100:128x96:0.4:0.5:8", "620:192x144:0.45:0.6:5", "300:256x192:0.5:0.7:3")
+STAGES = ("2400:128x96:0.4:0.5:8", "1300:192x144:0.45:0.6:5", "740:256x192:0.5:0.7:3")
 
 
 def parse_stage(text: str) -> Stage:
