@@ -1,6 +1,6 @@
 """The ten lines of the README.
 
-    python examples/quick_start.py [PICTURE]
+python examples/quick_start.py [PICTURE]
 """
 
 import sys

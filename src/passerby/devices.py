@@ -17,10 +17,10 @@ class Device(NamedTuple):
     """One place to compute. The CPU has no number."""
 
     kind: str
-    index: int = 0
+    number: int = 0
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.number}"
 
 
 def parse_device(text: str | None) -> Device | None:
@@ -30,7 +30,7 @@ def parse_device(text: str | None) -> Device | None:
         ArgumentError: `bad_device_name`.
         EngineError: `device_unavailable`, several devices at once are asked for.
     >>> parse_device("gpu:1")
-    Device(kind='gpu', index=1)
+    Device(kind='gpu', number=1)
     """
     if text is None or text == "auto":
         return None

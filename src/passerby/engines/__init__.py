@@ -54,7 +54,7 @@ def load(model_bytes: bytes, *, device: Device, spread: Spread, threads: int | N
     return onnx_runtime.OnnxRuntimeEngine(
         model_bytes,
         provider=provider,
-        provider_options={} if device.kind == "cpu" else {"device_id": str(device.index)},
+        provider_options={} if device.kind == "cpu" else {"device_id": str(device.number)},
         threads=count if spread == "inside" else 1,
         streams=count if spread == "across" and device.kind == "cpu" else 1,
     )
