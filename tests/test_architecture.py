@@ -25,7 +25,7 @@ ORDER = [
     "_version errors types",
     # records and small sums that everything may use
     "formats.metadata geometry devices thresholds deadline urls http_reply http_request fetch files",
-    "exif image_ decode preprocess result compat",
+    "images decode preprocess result compat",
     "engines formats networks output_names source_ sources",
     "models",
     "config detector attributes",
@@ -173,7 +173,7 @@ def test_no_arrow_goes_round() -> None:
 # What only certain rooms may import, by the first part of the name.
 FOREIGN = {
     "onnxruntime": ("engines.onnx_runtime",),
-    "cv2": ("decode", "image_", "preprocess", "draw", "files", "training", "synthesis"),
+    "cv2": ("decode", "images", "preprocess", "draw", "files", "training", "synthesis"),
     "torch": ("networks.torch", "training"),
     "bpy": ("synthesis",),
     "yaml": ("formats.safe_yaml",),
@@ -253,7 +253,7 @@ def calls(path: Path) -> Iterator[tuple[str, int]]:
 CALLS = {
     "decode": (
         {"cv2.imdecode", "cv2.imread", "cv2.imdecodemulti", "cv2.imreadmulti", "cv2.VideoCapture", "PIL.Image.open"},
-        ("decode", "image_", "training", "synthesis"),
+        ("decode", "images", "training", "synthesis"),
     ),
     "unpickle": ({"numpy.load", "numpy.fromfile", "torch.load", "pandas.read_pickle"}, ("training",)),
     "yaml": (

@@ -25,17 +25,17 @@ from PIL import (
 )
 
 from .errors import InputError
-from .image_avif import avif_pages
-from .image_bmp import bmp_pages
-from .image_gif import gif_pages
-from .image_jpeg import jpeg_pages
-from .image_kinds import image_kind
-from .image_page import MAX_PIXELS, Page, corrupt, refused, truncated
-from .image_plain import pnm_pages, sun_pages
-from .image_png import png_pages
-from .image_tiff import tiff_pages
-from .image_tiff_pixels import inks_to_bgr
-from .image_webp import webp_pages
+from .images.avif import avif_pages
+from .images.bmp import bmp_pages
+from .images.gif import gif_pages
+from .images.jpeg import jpeg_pages
+from .images.kinds import image_kind
+from .images.page import MAX_PIXELS, Page, corrupt, refused, truncated
+from .images.plain import pnm_pages, sun_pages
+from .images.png import png_pages
+from .images.tiff import tiff_pages
+from .images.tiff_pixels import inks_to_bgr
+from .images.webp import webp_pages
 from .types import ImageBgr
 
 MAX_BYTES = 128 << 20
@@ -128,7 +128,7 @@ def pillow_to_bgr(image: Image.Image) -> ImageBgr:
     Returns:
         (H, W, 3) uint8 BGR, a copy.
     Raises:
-        InputError: `image_refused` for a mode without an honest 8-bit meaning (F, I, LAB).
+        InputError: `images/refused` for a mode without an honest 8-bit meaning (F, I, LAB).
     """
     width, height = image.size
     out: ImageBgr = np.empty((height, width, 3), np.uint8)

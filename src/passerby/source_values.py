@@ -11,8 +11,8 @@ from PIL import Image
 
 from .decode import MAX_BYTES, pillow_to_bgr, upright
 from .errors import InputError, shown
-from .image_page import check_size
-from .image_plain import three_channels
+from .images.page import check_size
+from .images.plain import three_channels
 from .types import ImageBgr
 
 
@@ -26,7 +26,7 @@ def array_to_bgr(array: NDArray[Any], *, max_pixels: int, copy: bool) -> ImageBg
     Returns:
         (H, W, 3) uint8 BGR, C-contiguous; `array` itself when it already is that and `copy` is false.
     Raises:
-        InputError: `array_invalid`, with the conversion to use; `image_too_large`.
+        InputError: `array_invalid`, with the conversion to use; `images/too_large`.
     """
     if isinstance(array, np.ma.MaskedArray):
         raise _invalid("a masked array, whose mask would be lost", "pass array.filled(0)")
@@ -82,8 +82,8 @@ def pillow_image_to_bgr(image: Image.Image, *, max_pixels: int) -> ImageBgr:
     Returns:
         (H, W, 3) uint8 BGR, a copy.
     Raises:
-        InputError: `array_invalid` (no pixels, or a mode without 8-bit colours), `image_too_large`,
-            `input_unreadable` or `image_truncated` (a file that is opened late and cannot be read).
+        InputError: `array_invalid` (no pixels, or a mode without 8-bit colours), `images/too_large`,
+            `input_unreadable` or `images/truncated` (a file that is opened late and cannot be read).
     """
     if 0 in image.size:
         raise _invalid(f"a Pillow picture of {image.width} x {image.height} pixels", "pass one with pixels")

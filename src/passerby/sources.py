@@ -21,7 +21,7 @@ from PIL import Image
 from .decode import MAX_BYTES, decode_page, image_pages
 from .errors import EngineError, InputError, PasserbyError, shown
 from .fetch import CLI_POLICY, FetchPolicy, fetch, is_url
-from .image_page import MAX_PIXELS
+from .images.page import MAX_PIXELS
 from .output_names import Origin, OutputNames, split_name
 from .source_listing import Found, is_listing, list_path
 from .source_values import array_to_bgr, pillow_image_to_bgr, read_open_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 
-from .image_page import Page, check_size, corrupt, too_large, truncated
+from .page import Page, check_size, corrupt, too_large, truncated
 
 _TRAILER, _EXTENSION, _FRAME = b";", b"!", b","
 _MAX_EXTENSIONS = 1000

@@ -1,6 +1,6 @@
 """What the header walkers hand to the decoder: one `Page` a picture, its size already within the limits.
 
-A walker (`image_jpeg.py`, `image_png.py`, ...) reads the bytes of one format without any image library, refuses what
+A walker (`jpeg.py`, `png.py`, ...) reads the bytes of one format without any image library, refuses what
 is damaged, cut or too large, and describes a file of its own that holds nothing but what the pixels need. The
 libraries only ever see that file: no text, profile, thumbnail, second picture or length that we have not checked.
 (An AVIF goes on as it came, since its parts refer to each other by their place in the file.)
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .errors import InputError
-from .types import ImageBgr
+from ..errors import InputError
+from ..types import ImageBgr
 
 MAX_PIXELS = 178_956_970
 MAX_SIDE = 1_048_576
@@ -23,7 +23,7 @@ class Page:
     """One picture of a file, checked and not yet decoded.
 
     Attributes:
-        kind: the format, as in the table of `image_kinds.py`.
+        kind: the format, as in the table of `kinds.py`.
         size_wh: width and height as stored, before the orientation is applied, px.
         orientation: 1 to 8 as in Exif, 1 = upright.
         clean: makes the file that the library for `kind` decodes; None where `pixels` is given.
@@ -62,7 +62,7 @@ def check_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
     """The size, when it is legal and within the limits.
 
     Raises:
-        InputError: `image_corrupt` for a side that is not positive, `image_too_large` beyond the limits.
+        InputError: `corrupt` for a side that is not positive, `too_large` beyond the limits.
     """
     if width <= 0 or height <= 0:
         raise corrupt(f"the header says {width} x {height} pixels")

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 
 from . import exif
-from .image_page import Page, check_size, corrupt, refused, truncated
+from .page import Page, check_size, corrupt, refused, truncated
 
 _TEM, _SOI, _EOI, _SOS, _DQT, _DHT, _DRI = 0x01, 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE

@@ -6,7 +6,7 @@ import functools
 import struct
 from collections.abc import Iterator
 
-from .image_page import Page, check_size, corrupt, too_large, truncated
+from .page import Page, check_size, corrupt, too_large, truncated
 
 _MAX_BOXES = _MAX_ITEMS = 10_000
 # (quarter turns anticlockwise, mirror axis or None) -> Exif orientation; the turn comes first, then the mirror

@@ -1,7 +1,7 @@
 """Walk over a TIFF or BigTIFF: its directories (one a page), the layout of the pixels and where their bytes lie.
 
 libtiff is not used: it has a long record of memory errors and prints on standard error. Codes are undone in
-`image_tiff_unpack.py`, numbers become colours in `image_tiff_pixels.py`.
+`tiff_unpack.py`, numbers become colours in `tiff_pixels.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_jpeg import jpeg_pages
-from .image_page import Page, check_size, corrupt, refused, too_large, truncated
-from .image_tiff_pixels import Grid, Samples, read_pixels
-from .image_tiff_unpack import DEFLATE, GROUP4, JPEG, LZW, OLD_DEFLATE, PACK_BITS, RAW
+from .jpeg import jpeg_pages
+from .page import Page, check_size, corrupt, refused, too_large, truncated
+from .tiff_pixels import Grid, Samples, read_pixels
+from .tiff_unpack import DEFLATE, GROUP4, JPEG, LZW, OLD_DEFLATE, PACK_BITS, RAW
 
 _MAX_PAGES = 1000
 _MAX_CUTS = 300_000

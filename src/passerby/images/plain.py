@@ -1,4 +1,4 @@
-"""Pictures that are little more than rows of numbers: BMP, PNM and Sun raster, read with numpy alone."""
+"""Pictures that are little more than rows of numbers: PNM and Sun raster, read with numpy alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import Page, check_size, corrupt, too_large, truncated
-from .types import ImageBgr
+from ..types import ImageBgr
+from .page import Page, check_size, corrupt, too_large, truncated
 
 _PNM_HEADER = re.compile(rb"P([1-6])" + rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})" * 2)
 _PNM_MAXIMUM = re.compile(rb"(?:\s|#[^\n\r]*[\n\r])+(-?\d{1,19})")

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 
 from . import exif
-from .image_page import Page, check_size, corrupt, too_large, truncated
+from .page import Page, check_size, corrupt, too_large, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import corrupt, too_large
+from .page import corrupt, too_large
 
 RAW, GROUP4, LZW, JPEG, DEFLATE, PACK_BITS, OLD_DEFLATE = 1, 4, 5, 7, 8, 32773, 32946
 _CLEAR, _END, _FIRST = 256, 257, 258
@@ -20,7 +20,7 @@ def unpack(codec: int, packed: bytes, expected: int) -> bytes:
     """The first `expected` bytes of a strip or tile.
 
     Raises:
-        InputError: `image_corrupt`, the data is damaged or holds less.
+        InputError: `corrupt`, the data is damaged or holds less.
     """
     if codec == RAW:
         content = packed[:expected]

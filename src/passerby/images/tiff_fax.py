@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import corrupt, too_large, truncated
+from .page import corrupt, too_large, truncated
 
 # codes are undone one by one in Python: some three seconds for this many. A scanned page has about 300,000.
 _MAX_CODES = 1_000_000
@@ -91,7 +91,7 @@ class Group4:
         Returns:
             (rows, width) uint8: 0 white, 1 black.
         Raises:
-            InputError: `image_corrupt`, `image_truncated`, or `image_too_large` for more codes than any scan needs.
+            InputError: `corrupt`, `truncated`, or `too_large` for more codes than any scan needs.
         """
         self._packed, self._at = packed + b"\0\0\0\0", 0
         out = np.zeros((rows, width), np.uint8)

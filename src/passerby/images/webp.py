@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from . import exif
-from .image_page import Page, check_size, corrupt, too_large, truncated
+from .page import Page, check_size, corrupt, too_large, truncated
 
 _ANIMATED = 0x02
 _MAX_CHUNKS = 100_000

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_page import Page, check_size, corrupt, refused, too_large, truncated
-from .types import ImageBgr
+from ..types import ImageBgr
+from .page import Page, check_size, corrupt, refused, too_large, truncated
 
 _PLAIN, _RLE8, _RLE4, _FIELDS, _ALPHA_FIELDS = 0, 1, 2, 3, 6
 _HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}

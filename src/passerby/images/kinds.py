@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from .errors import InputError
-from .image_page import refused
+from ..errors import InputError
+from .page import refused
 
 _HEAD = 4096
 _OPEN = {
@@ -68,7 +68,7 @@ def image_kind(data: bytes) -> str:
     Returns:
         `jpeg`, `png`, `gif`, `webp`, `avif`, `tiff`, `bmp`, `pnm` or `sun`.
     Raises:
-        InputError: `input_empty`, `image_refused` (known, closed) or `image_unknown`.
+        InputError: `input_empty`, `refused` (known, closed) or `unknown`.
     """
     if not data:
         raise InputError("input_empty", "no bytes at all")

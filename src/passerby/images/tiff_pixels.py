@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_plain import three_channels
-from .image_tiff_fax import Group4
-from .image_tiff_unpack import GROUP4, unpack
-from .types import ImageBgr
+from ..types import ImageBgr
+from .plain import three_channels
+from .tiff_fax import Group4
+from .tiff_unpack import GROUP4, unpack
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _INKS = 0, 2, 3, 5
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
@@ -24,7 +24,7 @@ class Samples:
     Attributes:
         order: "<" or ">", of 16-bit numbers.
         count: numbers a pixel. bits: of a number: 1, 2, 4, 8 or 16.
-        codec: see `image_tiff_unpack.py`. colours: TIFF's PhotometricInterpretation.
+        codec: see `tiff_unpack.py`. colours: TIFF's PhotometricInterpretation.
         planar: every strip or tile holds one of the `count` planes.
         reversed_bits: the lowest bit of a byte comes first.
         differences: numbers are differences to the pixel on the left.
@@ -108,7 +108,7 @@ def read_pixels(data: bytes, samples: Samples, grid: Grid) -> ImageBgr:
     Returns:
         (H, W, 3) uint8 BGR.
     Raises:
-        InputError: `image_corrupt` or `image_truncated`.
+        InputError: `corrupt` or `truncated`.
     """
     width, height = grid.size_wh
     kept = {_RGB: 3, _INKS: 4}.get(samples.colours, 1)
