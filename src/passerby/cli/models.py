@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ArgumentError, OutputError, PasserbyError, shown
+from ..errors import ArgumentError, ModelError, OutputError, PasserbyError, shown
 from . import options, output
 from .exits import say, tell, worst
 
@@ -146,7 +146,10 @@ def _loaded(model: str) -> LoadedModel:
     if path.suffix in ARCHIVES and path.is_file():
         with tempfile.TemporaryDirectory(prefix="passerby-") as work:
             archive.unpack(path, Path(work) / "files", input=model)
-            return load.load_path(Path(work) / "files", name=name)
+            try:
+                return load.load_path(Path(work) / "files", name=name)
+            except ModelError as error:  # it is the archive that the user knows, not where we unpacked it
+                raise ModelError(error.name, error.happened, input=model, hint=error.hint) from None
     return load.load_path(path, name=name)
 
 

@@ -55,7 +55,7 @@ def convert(
         ModelError: `model_mismatch` (no such network, labels that do not fit), `model_not_finite`,
             `model_unsupported` (an input size the network cannot have).
     """
-    kind, network = network_of(weights, input=input)
+    kind, network = network_of(weights, name=name, input=input)
     if described is not None and described.kind != kind:
         raise ModelError(
             "model_mismatch", f"inference.yml belongs to another network than these {network} weights", input=input
@@ -113,22 +113,36 @@ def _weights(path: Path, name: str) -> tuple[Weights, InferenceYml | None]:
         return NETWORKS[found.inference.kind].weights_from_program(found.program, found.parameters), found.inference
 
 
-def network_of(weights: Weights, *, input: str | None = None) -> tuple[Kind, str]:
+def network_of(weights: Weights, *, name: str, input: str | None = None) -> tuple[Kind, str]:
     """Which network the names belong to: its kind and the name of its family.
 
+    Args:
+        name: what the model is to be; for a name of the catalogue the message says which tensors differ.
     Raises:
         ModelError: `model_mismatch`, neither.
     """
-    if any(name.startswith("yolo_head.") for name in weights):
+    if any(tensor.startswith("yolo_head.") for tensor in weights):
         return "detector", ppyoloe.NETWORK
-    if any(name.startswith("blocks2.0.") for name in weights):
+    if any(tensor.startswith("blocks2.0.") for tensor in weights):
         return "attributes", pplcnet.NETWORK
-    found = ", ".join(shown(name, 40) for name in list(weights)[:3]) or "none"
+    happened = f"{len(weights)} tensors that belong neither to {ppyoloe.NETWORK} nor to {pplcnet.NETWORK}"
+    entry = ENTRIES.get(name)
+    wanted: list[str] = []
+    if entry is not None and entry.architecture:
+        network = NETWORKS[entry.kind]
+        wanted = list(network.parameter_shapes(network.Architecture(**entry.architecture), deploy=False))
+        happened += f"; missing: {_some([tensor for tensor in wanted if tensor not in weights])}"
     raise ModelError(
         "model_mismatch",
-        f"{len(weights)} tensors ({found}) that belong neither to {ppyoloe.NETWORK} nor to {pplcnet.NETWORK}",
+        f"{happened}; unexpected: {_some([tensor for tensor in weights if tensor not in wanted])}",
         input=input,
     )
+
+
+def _some(names: list[str]) -> str:
+    """At most five names, so that missing and unexpected ones together are at most ten."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (", ".join(shown(name, 40) for name in names[:5]) or "none") + more
 
 
 def _check_size(weights: Weights, kind: Kind, architecture: Mapping[str, float], name: str, input: str | None) -> None:
