@@ -30,7 +30,7 @@ import onnxruntime
 from PIL import Image
 
 import passerby
-from passerby import cli, fetch
+from passerby import cli, fetch, sources
 from tests.corpus_child import forget_peak, memory_mb
 
 ADDRESS_SPACE = 4 << 30
@@ -52,7 +52,7 @@ def warm_up() -> None:
         sys.modules.pop(name, None)
     Image.init()
     # a user who may not enter Python's folder cannot load codecs later
-    for codec in ("ascii", "latin-1", "idna", "unicode_escape", "utf-8"):
+    for codec in ("ascii", "latin-1", "idna", "unicode_escape", "utf-8", "utf-8-sig", "utf-16"):
         codecs.lookup(codec)
 
 
@@ -68,7 +68,7 @@ def set_up(job: Job) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     if job.get("policy"):
-        fetch.CLI_POLICY = policy(job["policy"])
+        fetch.CLI_POLICY = sources.CLI_POLICY = policy(job["policy"])
     os.chdir(job["cwd"])
     root.chmod(0o777)
     if job.get("nobody") and os.geteuid() == 0:
