@@ -3,7 +3,7 @@
 
     train_detector.py pack    --photos DIR --work DIR              photos to one array
     train_detector.py teach   --work DIR --teacher DIR             teacher boxes for every photo
-    train_detector.py train   --work DIR --run DIR [--stages ...]  train or resume
+    train_detector.py train   --work DIR --run DIR [--stages ...]  train or resume; --weights to start from
     train_detector.py finish  --work DIR --run DIR                 calibrate scores: RUN/final.npz
     train_detector.py measure --work DIR --weights FILE            figures on both val splits
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from passerby.training.detection_train import TrainOptions, load_weights, save_w
 from passerby.training.teacher_boxes import PicoDetTeacher, load_teacher_boxes, merge_truth, save_teacher_boxes
 
 CALIBRATION_PHOTOS, CALIBRATION_HEIGHT = 600, 60.0
+GENTLE = AugmentOptions(scale=(0.75, 1.3), log_aspect=(-0.35, 0.2), colour=0.2, blur=0.05)
 STAGES = (
     "1800:128,160:0.3",
     "2000:128,160,192:0.3",
@@ -42,12 +43,13 @@ STAGES = (
 
 
 def parse_stage(text: str) -> Stage:
-    """`iterations:size,size:share of mosaics`, as in 3500:160,192,224:0.5."""
-    iterations, sizes, mosaic = text.split(":")
+    """`iterations:size,size:share of mosaics`, as in 3500:160,192,224:0.5; `:gentle` at the end shakes less."""
+    iterations, sizes, mosaic, *rest = text.split(":")
+    augment = GENTLE if rest == ["gentle"] else AugmentOptions()
     return Stage(
         iterations=int(iterations),
         sizes=tuple(int(size) for size in sizes.split(",")),
-        augment=AugmentOptions(mosaic=float(mosaic)),
+        augment=replace(augment, mosaic=float(mosaic)),
     )
 
 
@@ -70,9 +72,13 @@ def train(args: argparse.Namespace) -> None:
         seed=args.seed,
         learning_rate=args.learning_rate,
         batch_size=args.batch_size,
+        warmup=args.warmup,
+        atss_iterations=args.atss_iterations,
         threads=args.threads,
     )
-    train_detector(args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options)
+    train_detector(
+        args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options, initial=args.weights
+    )
 
 
 def finish(args: argparse.Namespace) -> None:
@@ -128,6 +134,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--atss-iterations", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -104,16 +104,20 @@ def build_optimizer(model: PPYOLOE, options: TrainOptions) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
-def train_detector(packed_dir: Path, teacher_file: Path, run_dir: Path, *, options: TrainOptions) -> None:
-    """Train or resume until the schedule ends."""
+def train_detector(
+    packed_dir: Path, teacher_file: Path, run_dir: Path, *, options: TrainOptions, initial: Path | None = None
+) -> None:
+    """Train or resume until the schedule ends; a new run starts from the weights file `initial`, or from nothing."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
     model = PPYOLOE(depth=options.depth, width=options.width).to(memory_format=torch.channels_last)
+    if initial is not None:
+        model.load_state_dict(load_weights(initial))
     optimizer = build_optimizer(model, options)
     ema = ModelEma(model, decay=options.ema_decay)
     start = _resume(run_dir / "checkpoint.pt", model, optimizer, ema)
-    record = {**asdict(options), "from_iteration": start, "torch": str(torch.__version__)}
+    record = {**asdict(options), "from_iteration": start, "initial": str(initial), "torch": str(torch.__version__)}
     _append(run_dir / "options.jsonl", record)
     batches = DetectionBatches(
         packed_dir, teacher_file, stages=options.stages, batch_size=options.batch_size, seed=options.seed
