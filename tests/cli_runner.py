@@ -238,9 +238,10 @@ def selected_cases(request: pytest.FixtureRequest) -> list[Case]:
     chosen = {}
     for item in request.session.items:
         given = getattr(item, "callspec", None)
-        if item.path == request.path and given is not None and "case" in given.params and mine[0] in item.fixturenames:
-            if mine[1] is None or given.params.get(mine[0]) == mine[1]:
-                chosen[given.params["case"]["id"]] = given.params["case"]
+        if item.path != request.path or given is None or "case" not in given.params:
+            continue
+        if mine[0] in item.fixturenames and mine[1] in (None, given.params.get(mine[0])):
+            chosen[given.params["case"]["id"]] = given.params["case"]
     return list(chosen.values())
 
 

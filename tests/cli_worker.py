@@ -113,9 +113,9 @@ def removed_after_first_result(path: str, out: Path) -> int:
 
 def sockets() -> int:
     count = 0
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            count += os.readlink(f"/proc/self/fd/{entry}").startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
     return count
 
 

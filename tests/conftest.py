@@ -25,9 +25,7 @@ def _manifest() -> list[dict[str, Any]]:
 def corpus_cases(group: str) -> list[Any]:
     """The cases of one corpus group as pytest parameters, slow ones marked."""
     return [
-        pytest.param(
-            case, id=case["id"], marks=[pytest.mark.slow] if case.get("check", {}).get("slow") else []
-        )
+        pytest.param(case, id=case["id"], marks=[pytest.mark.slow] if case.get("check", {}).get("slow") else [])
         for case in _manifest()
         if case["group"] == group
     ]

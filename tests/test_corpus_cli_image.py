@@ -1,4 +1,4 @@
-"""The corpus group `image` through the command line: `passerby predict --input FILE`, exit code, both streams, files."""
+"""The corpus group `image` through `passerby predict --input FILE`: exit code, both streams, files."""
 
 from __future__ import annotations
 

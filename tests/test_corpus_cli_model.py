@@ -1,8 +1,8 @@
 """The corpus group `model` through the command line: `passerby models convert FILE` and `models verify FILE`.
 
 A file of the corpus is one part of a model; what the command needs around it are the good files of the group. Those are
-no network that can run, so a file which its reader accepts ends as `model_mismatch`, one stage later: the library's tests
-see what was read. `load_as` is `models import FILE --name ...`.
+no network that can run, so a file which its reader accepts ends as `model_mismatch`, one stage later: the tests of the
+library see what was read. `load_as` is `models import FILE --name ...`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The corpus group `tree` through the original's flags: `passerby --input FOLDER --save_path DIR`, in a fresh folder."""
+"""The corpus group `tree` through the original's flags, `--input FOLDER --save_path DIR`, in a fresh folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def job_for(case: Case, folder: Path, pipeline: list[str]) -> Job:
     job = Job(id=case["id"], root=folder / case["id"].replace("/", "_"), words=[])
     job.words = [words_for(case["call"]["feed"], pipeline, *saving), words_for(GOOD_PICTURE, pipeline)]
     job.nobody = bool(check.get("not_as_root"))
-    job.remove = next((step["remove_after_first_result"] for step in steps if "remove_after_first_result" in step), None)
+    job.remove = next(
+        (step["remove_after_first_result"] for step in steps if "remove_after_first_result" in step), None
+    )
     with inside(job.cwd):
         made_tree(CORPUS, steps)
     return job
@@ -96,7 +98,7 @@ def check_results(case: Case, ran: Ran, documents: list[dict[str, Any]], errors:
     if check.get("slow"):
         assert lines == []
         return
-    written = [path for path in ran.left(f"case/{save_path(case)}")]
+    written = list(ran.left(f"case/{save_path(case)}"))
     saved = [path for path in written if path.endswith(".json")]
     assert len(saved) == check.get("outputs", len(paths) - len(errors)) == len(written) - len(saved)
     for path in saved:

@@ -132,9 +132,7 @@ class PasserbyError(Exception):
     names: ClassVar[dict[str, Status]] = {}
     shown_at_most: ClassVar[int] = MESSAGE_SHOWN
 
-    def __init__(
-        self, name: str, happened: str, *, input: str | None = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, name: str, happened: str, *, input: str | None = None, hint: str | None = None) -> None:
         if name not in self.names:
             raise ValueError(f"{type(self).__name__} has no error called {name!r}")
         self.name = name
@@ -164,9 +162,7 @@ class PasserbyError(Exception):
         return _rebuild, (type(self), self.name, self.happened, self.input, self.hint)
 
 
-def _rebuild(
-    kind: type[PasserbyError], name: str, happened: str, input: str | None, hint: str | None
-) -> PasserbyError:
+def _rebuild(kind: type[PasserbyError], name: str, happened: str, input: str | None, hint: str | None) -> PasserbyError:
     return kind(name, happened, input=input, hint=hint)
 
 
