@@ -393,7 +393,14 @@ def test_a_closed_pipe_ends_quietly(folder: Path) -> None:
 def test_an_interrupted_run_leaves_only_whole_files(number: int, folder: Path) -> None:
     many(folder, 2000)
     words = [*COMMAND, "predict", "many", "--pipeline", "tiny.yaml", "--json", "--save-path", "out"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Tests that run in the background of a shell inherit an ignored SIGINT, which the command line would respect.
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         head = [process.stdout.readline() for _ in range(4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -176,12 +177,15 @@ def test_a_version_number_of_thousands_of_digits_is_a_problem_not_a_crash() -> N
         load_yaml(b"%YAML 1." + b"9" * 5000 + b"\n--- a\n")
 
 
+# `8e-4` is a number here and text to YAML 1.1, which therefore writes such text without quotes.
+EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+")
+
 PLAIN = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**18), 10**18)
     | st.floats(allow_nan=False)
-    | st.text(st.characters(blacklist_categories=["Cs"]), max_size=8),
+    | st.text(st.characters(blacklist_categories=["Cs"]), max_size=8).filter(lambda t: not EXPONENT.fullmatch(t)),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcXYZ_<=~0", max_size=4), inner, max_size=4),
     max_leaves=20,
 )
