@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from passerby.networks.torch.ppyoloe import PPYOLOE
 from passerby.training.detection_augment import AugmentOptions
 from passerby.training.detection_batches import Stage, marked_boxes
-from passerby.training.detection_calibrate import fit_line, fold_line, judged_boxes
+from passerby.training.detection_calibrate import best_cut, fit_line, fold_line, judged_boxes, line_with_cut
 from passerby.training.detection_data import list_photos, load_packed, pack_photos
 from passerby.training.detection_eval import evaluate
 from passerby.training.detection_train import TrainOptions, load_weights, save_weights, train_detector, val_set
@@ -89,9 +89,12 @@ def finish(args: argparse.Namespace) -> None:
     pixels, truths = train_sample(args.work, CALIBRATION_PHOTOS)
     _, found = evaluate(model, pixels, truths)
     scores, hits = judged_boxes(truths, found, min_height=CALIBRATION_HEIGHT)
-    slope, offset = fit_line(scores, hits)
+    slope, _ = fit_line(scores, hits)
+    persons = sum(int(((t[:, 3] - t[:, 1]) >= CALIBRATION_HEIGHT).sum()) for t in truths)
+    cut = best_cut(scores, hits, persons=persons)
+    slope, offset = line_with_cut(slope, cut)
     save_weights(args.run / "final.npz", fold_line(weights, slope=slope, offset=offset))
-    print(json.dumps({"photos": len(truths), "boxes": len(hits), "slope": slope, "offset": offset}))
+    print(json.dumps({"photos": len(truths), "boxes": len(hits), "cut": cut, "slope": slope, "offset": offset}))
 
 
 def build_model(weights: dict[str, torch.Tensor]) -> PPYOLOE:

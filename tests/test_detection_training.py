@@ -153,6 +153,14 @@ def test_calibration_recovers_a_line_and_keeps_the_order():
         detection_calibrate.fit_line(np.array([0.2, 0.3]), np.array([True, True]))
 
 
+def test_the_best_cut_becomes_one_half():
+    scores, hits = np.array([0.4, 0.3, 0.2, 0.1]), np.array([True, True, False, False])
+    cut = detection_calibrate.best_cut(scores, hits, persons=3)
+    assert cut == pytest.approx(0.3)
+    slope, offset = detection_calibrate.line_with_cut(2.0, cut)
+    assert slope * np.log(cut / (1 - cut)) + offset == pytest.approx(0.0)
+
+
 def test_folding_moves_logits_only():
     torch.manual_seed(0)
     model = PPYOLOE(depth=0.33, width=0.0625).eval()
