@@ -1,6 +1,6 @@
 """Turn trained weights into a model file: the graph, the recipe, labels, thresholds, card and probe in one .onnx.
 
-    python scripts/pack_model.py detector   final.npz card.json OUT.onnx [--size 416]
+    python scripts/pack_model.py detector   final.npz card.json OUT.onnx [--size 416] [--nms-iou 0.5]
     python scripts/pack_model.py attributes final.npz card.json OUT.onnx
 
 `final.npz` holds arrays under Paddle's parameter names. `card.json` holds what the model card says in short
@@ -19,14 +19,14 @@ import numpy as np
 from passerby import engines
 from passerby.devices import Device
 from passerby.files import atomic_write
-from passerby.formats.metadata import InputRecipe, Label, ModelMetadata
+from passerby.formats.metadata import InputRecipe, Label, ModelMetadata, NmsRecipe
 from passerby.formats.onnx_file import write_onnx
 from passerby.models import pa100k
 from passerby.models.verify import with_probe
 from passerby.networks import pplcnet, ppyoloe
 
 
-def detector_metadata(name: str, size: int, card: dict[str, Any]) -> ModelMetadata:
+def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: float) -> ModelMetadata:
     return ModelMetadata(
         kind="detector",
         name=name,
@@ -34,6 +34,7 @@ def detector_metadata(name: str, size: int, card: dict[str, Any]) -> ModelMetada
         input=InputRecipe(height=size, width=size, interpolation="cubic"),
         labels=(Label(id="pedestrian", en="pedestrian", zh="行人"),),
         thresholds=(0.5,),
+        nms=NmsRecipe(iou_threshold=nms_iou),
         card=card,
     )
 
@@ -58,13 +59,16 @@ def main() -> None:
     parser.add_argument("card", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=416, help="side of the detector's square input, px")
+    parser.add_argument(
+        "--nms-iou", type=float, default=0.6, help="the detector's boxes that overlap more are one person"
+    )
     args = parser.parse_args()
 
     with np.load(args.weights, allow_pickle=False) as stored:
         weights = {name: stored[name] for name in stored.files}
     card = json.loads(args.card.read_text("utf-8"))
     if args.kind == "detector":
-        metadata = detector_metadata(args.out.stem, args.size, card)
+        metadata = detector_metadata(args.out.stem, args.size, card, nms_iou=args.nms_iou)
         graph = ppyoloe.build_onnx(weights, input_hw=(args.size, args.size))
     else:
         metadata = attributes_metadata(args.out.stem, card)

@@ -21,7 +21,7 @@ MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
 MAX_DETECTIONS = 100
 NMS_TOP = 1000
-NMS_IOU = 0.6
+NMS_IOU = 0.5  # as in the shipped file; PaddleX uses 0.6, with which loose boxes leave doubles
 MIN_SCORE = 0.01
 
 BoxesAndScores = tuple[NDArray[np.float32], NDArray[np.float32]]
