@@ -58,9 +58,9 @@ class Detector:
         boxes, scores = outputs["boxes"][0], outputs["scores"][0]
         if not np.isfinite(scores).all():
             raise EngineError("engine_failed", "the detector answered with numbers that are not finite")
-        # The real system divides by (scale_x, scale_y) in float32 and only then suppresses.
-        scale = np.array([recipe.width / width, recipe.height / height] * 2, np.float32)
-        return boxes / scale, scores
+        # The real system scales first and only then suppresses.
+        network_hw = (recipe.height, recipe.width)
+        return geometry.scale_boxes(boxes, network_hw=network_hw, image_hw=(height, width)), scores
 
     def detect(self, image_bgr: ImageBgr, *, threshold: float) -> Detections:
         """Find the pedestrians of one frame.
@@ -74,7 +74,7 @@ class Detector:
         found = geometry.multiclass_nms(*self.raw(image_bgr), self.metadata.nms)
         above = found.scores > np.float32(threshold)
         boxes = geometry.clip_boxes(found.boxes_xyxy[above], image_hw=(height, width))
-        whole = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        whole = geometry.has_area(boxes)
         return Detections(
             boxes_xyxy=boxes[whole],
             scores=found.scores[above][whole],

@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +23,11 @@ from .attributes import AttributeClassifier, Classified
 from .compat import paddlex
 from .detector import Detector
 from .devices import Device, parse_device
-from .errors import ArgumentError, EngineError, InputError, PasserbyError, shown
+from .errors import ArgumentError, EngineError, InputError, shown
 from .fetch import FetchPolicy
-from .formats.metadata import Label, ModelMetadata
+from .formats.metadata import Label
 from .models.load import load_model
-from .result import LabelScore, Person, Picture, Result
+from .result import Kind, LabelScore, Person, Picture, Result
 from .thresholds import ClassThreshold, class_thresholds, one_threshold
 from .types import BoxesXyxy, Probabilities, Scores
 
@@ -165,7 +165,7 @@ class Pipeline:
             det_threshold: boxes are kept when their score is strictly above; default from the configuration (0.5).
             cls_threshold: number, one number a label, or mapping from "default", label number or label id to number;
                 labels are kept when their probability is strictly above; default from the configuration (0.7).
-            batch_size: frames read ahead and described together; changes no result.
+            batch_size: frames read ahead; changes no result.
             on_error: "raise" the first error, or "record" each in its place as a result with `error`; default
                 "raise" for a single input and "record" for several.
             labels: "paddle" as PaddleX prints them, "en", "zh" or "both".
@@ -184,7 +184,9 @@ class Pipeline:
             raise ArgumentError("bad_argument", f"on_error is {shown(on_error)}", hint='use "raise" or "record"')
         strict = on_error == "raise" or (on_error is None and sources.is_single(input))
         frames = sources.frames(input, fetch_policy=fetch_policy)
-        return self._results(_recorded(frames) if on_error == "record" else frames, stages, choices, size, strict)
+        if on_error == "record":
+            frames = _recorded(frames)
+        return results(frames, lambda frame: self._answer(frame, stages, choices), batch_size=size, strict=strict)
 
     __call__ = predict
 
@@ -225,67 +227,28 @@ class Pipeline:
         found = classifier.classify(frame.image_bgr, clipped)
         return self._result(frame, clipped, np.ones(len(clipped), np.float32), found, choices)
 
-    def _results(
-        self,
-        frames: Iterable[sources.Frame | sources.Failure],
-        stages: Stages,
-        choices: Choices,
-        batch_size: int,
-        strict: bool,
-    ) -> Iterator[Result]:
-        waiting = iter(frames)
-        while batch := list(itertools.islice(waiting, batch_size)):
-            # Each frame is let go when its result has been taken: `item` is what keeps its pixels until then.
-            while batch:
-                item = batch.pop(0)
-                result = self._answer(item, stages, choices)
-                if strict and result.error is not None:
-                    raise result.error
-                yield result
-
-    def _answer(self, item: sources.Frame | sources.Failure, stages: Stages, choices: Choices) -> Result:
-        if isinstance(item, sources.Failure):
-            return Result(input_path=item.input_path, error=item.error, output_stem=item.output_stem)
-        try:
-            detections = stages.detector.detect(item.image_bgr, threshold=choices.det_threshold)
-            found = stages.classifier.classify(item.image_bgr, detections.boxes_xyxy)
-        except MemoryError:
-            height, width = item.image_bgr.shape[:2]
-            error: PasserbyError = EngineError(
-                "out_of_memory", f"not enough memory for {width} x {height} pixels", input=item.input_path
-            )
-        except EngineError as reason:
-            error = EngineError(reason.name, reason.happened, input=item.input_path, hint=reason.hint)
-        else:
-            return self._result(item, detections.boxes_xyxy, detections.scores, found, choices)
-        return Result(input_path=item.input_path, page_index=item.page_index, error=error, output_stem=item.output_stem)
+    def _answer(self, frame: sources.Frame, stages: Stages, choices: Choices) -> Result:
+        detections = stages.detector.detect(frame.image_bgr, threshold=choices.det_threshold)
+        found = stages.classifier.classify(frame.image_bgr, detections.boxes_xyxy)
+        return self._result(frame, detections.boxes_xyxy, detections.scores, found, choices)
 
     def _result(
         self, frame: sources.Frame, boxes: BoxesXyxy, scores: Scores, found: Classified, choices: Choices
     ) -> Result:
-        height, width = frame.image_bgr.shape[:2]
-        metadata = self._classifier_model.metadata
         persons = tuple(
             Person(
                 box_xyxy=_read_only(boxes[i]),
                 score=float(scores[i]),
-                labels=_labels(found.probabilities[i], metadata, choices) if found.judged[i] else (),
-                colours=_colours(found.probabilities[i], metadata, choices) if found.judged[i] else {},
+                labels=labels_above(found.probabilities[i], choices.cls_thresholds, self.labels, choices.label_style)
+                if found.judged[i]
+                else (),
+                colours=_colours(found.probabilities[i], self.labels, choices) if found.judged[i] else {},
                 probabilities=_read_only(found.probabilities[i]) if found.judged[i] else None,
                 note=found.notes[i],
             )
             for i in range(len(boxes))
         )
-        return Result(
-            input_path=frame.input_path,
-            page_index=frame.page_index,
-            size_wh=(width, height),
-            persons=persons,
-            labels=metadata.labels,
-            output_stem=frame.output_stem,
-            suffix=frame.suffix,
-            picture=Picture.of(frame.image_bgr, frame.reread),
-        )
+        return frame_result(frame, persons, self.labels)
 
     def _choices(
         self, det_threshold: float | None, cls_threshold: ClassThreshold | None, labels: LabelStyle
@@ -319,6 +282,58 @@ class Pipeline:
         return stages
 
 
+def results(
+    frames: Iterable[sources.Frame | sources.Failure],
+    answer: Callable[[sources.Frame], Result],
+    *,
+    batch_size: int = 1,
+    strict: bool,
+) -> Iterator[Result]:
+    """One result a frame or failure, in order; `strict` raises the first error."""
+    waiting = iter(frames)
+    while batch := list(itertools.islice(waiting, batch_size)):
+        # Each frame is let go when its result has been taken: `item` is what keeps its pixels until then.
+        while batch:
+            item = batch.pop(0)
+            result = _answered(item, answer)
+            if strict and result.error is not None:
+                raise result.error
+            yield result
+
+
+def _answered(item: sources.Frame | sources.Failure, answer: Callable[[sources.Frame], Result]) -> Result:
+    """The answer, or the error that stands in its place."""
+    if isinstance(item, sources.Failure):
+        return Result(input_path=item.input_path, error=item.error, output_stem=item.output_stem)
+    try:
+        return answer(item)
+    except MemoryError:
+        height, width = item.image_bgr.shape[:2]
+        name, happened, hint = "out_of_memory", f"not enough memory for {width} x {height} pixels", None
+    except EngineError as reason:
+        name, happened, hint = reason.name, reason.happened, reason.hint
+    error = EngineError(name, happened, input=item.input_path, hint=hint)
+    return Result(input_path=item.input_path, page_index=item.page_index, error=error, output_stem=item.output_stem)
+
+
+def frame_result(
+    frame: sources.Frame, persons: tuple[Person, ...], labels: tuple[Label, ...], kind: Kind = "pipeline"
+) -> Result:
+    """What was found on a frame, with the way back to its pixels."""
+    height, width = frame.image_bgr.shape[:2]
+    return Result(
+        input_path=frame.input_path,
+        page_index=frame.page_index,
+        size_wh=(width, height),
+        persons=persons,
+        labels=labels,
+        kind=kind,
+        output_stem=frame.output_stem,
+        suffix=frame.suffix,
+        picture=Picture.of(frame.image_bgr, frame.reread),
+    )
+
+
 def _recorded(frames: Iterator[sources.Frame | sources.Failure]) -> Iterator[sources.Frame | sources.Failure]:
     """The frames; an error of the input as a whole, such as an empty folder, in the place of its first frame."""
     try:
@@ -327,28 +342,31 @@ def _recorded(frames: Iterator[sources.Frame | sources.Failure]) -> Iterator[sou
         yield sources.Failure(error=error, input_path=error.input, page_index=None, index=0, output_stem="input")
 
 
-def _labels(probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> tuple[LabelScore, ...]:
-    """Labels strictly above their thresholds, best first, equal ones in the model's order."""
-    count = len(choices.cls_thresholds)
-    attributes = probabilities[:count]
-    kept = [i for i in np.argsort(-attributes, kind="stable") if attributes[i] > choices.cls_thresholds[i]]
-    return tuple(_label_score(i, probabilities, metadata, choices) for i in kept)
+def labels_above(
+    probabilities: Probabilities, thresholds: Scores, labels: Sequence[Label], style: LabelStyle
+) -> tuple[LabelScore, ...]:
+    """Labels strictly above their thresholds, best first, equal ones in the model's order.
+
+    `thresholds` (K,) belong to the first K of the C labels; the others never hold.
+    """
+    judged = probabilities[: len(thresholds)]
+    kept = [i for i in np.argsort(-judged, kind="stable") if judged[i] > thresholds[i]]
+    return tuple(label_score(labels[i], float(judged[i]), style) for i in kept)
 
 
-def _colours(probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> dict[str, LabelScore]:
+def label_score(label: Label, score: float, style: LabelStyle) -> LabelScore:
+    return LabelScore(id=label.id, text=label_text(label, style), score=score)
+
+
+def _colours(probabilities: Probabilities, labels: Sequence[Label], choices: Choices) -> dict[str, LabelScore]:
     """The likeliest colour of each part that the model tells colours of."""
     out: dict[str, LabelScore] = {}
     for group, part in COLOUR_GROUPS.items():
-        members = [i for i, label in enumerate(metadata.labels) if label.group == group]
+        members = [i for i, label in enumerate(labels) if label.group == group]
         if members:
             best = max(members, key=lambda i: float(probabilities[i]))
-            out[part] = _label_score(best, probabilities, metadata, choices)
+            out[part] = label_score(labels[best], float(probabilities[best]), choices.label_style)
     return out
-
-
-def _label_score(i: int, probabilities: Probabilities, metadata: ModelMetadata, choices: Choices) -> LabelScore:
-    label = metadata.labels[i]
-    return LabelScore(id=label.id, text=label_text(label, choices.label_style), score=float(probabilities[i]))
 
 
 def _read_only(array: Probabilities) -> Probabilities:

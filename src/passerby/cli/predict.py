@@ -185,14 +185,16 @@ def run(request: Request) -> int:
     arguments = _arguments(request)
     from ..config import DEFAULT_PIPELINE, load_pipeline_config
 
-    load_pipeline_config(request.pipeline or DEFAULT_PIPELINE)  # a mistake shows before anything heavy is loaded
+    config = load_pipeline_config(
+        request.pipeline or DEFAULT_PIPELINE
+    )  # a mistake shows before anything heavy is loaded
     saver = Saver(request.save_path)
     saver.try_out()
 
-    from .. import create_pipeline
+    from .. import Pipeline
 
-    pipeline = create_pipeline(
-        request.pipeline,
+    pipeline = Pipeline(
+        config,
         device=request.device,
         use_hpip=request.use_hpip or None,
         hpi_config=None if request.hpi_config is None else _hpi_config(request.hpi_config),

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from passerby import geometry
 from passerby.networks.torch.ppyoloe import PPYOLOE
-from passerby.training.teacher_boxes import iou_matrix, suppress
+from passerby.training.teacher_boxes import suppress
 
 MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
@@ -73,7 +74,7 @@ def match_boxes(
     verdict = np.zeros(len(boxes), np.int8)
     if not len(truth):
         return verdict
-    overlaps = iou_matrix(boxes, truth)
+    overlaps = geometry.iou(boxes, truth)
     free = np.ones(len(truth), bool)
     for row in range(len(boxes)):
         for kind, value in ((~ignored, 1), (ignored, -1)):

@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby import geometry
+from passerby.formats.metadata import NmsRecipe
+
 INPUT_SIDE = 416
 STRIDES = (8, 16, 32, 64)
 BINS = 8
@@ -73,17 +76,6 @@ class PicoDetTeacher:
         return boxes.astype(np.float32), person[cells]
 
 
-def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """IoU of every box of `a` (N, 4) with every box of `b` (M, 4), x1 y1 x2 y2, any unit: (N, M)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = (high - low).clip(0).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    union = area_a[:, None] + area_b[None, :] - overlap
-    return np.asarray(overlap / np.maximum(union, 1e-12), np.float32)
-
-
 def inside_share(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """Share of every box of `a` (N, 4) that lies in every box of `b` (M, 4): (N, M)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -92,15 +84,9 @@ def inside_share(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
     return np.asarray((high - low).clip(0).prod(axis=2) / np.maximum(area, 1e-12), np.float32)
 
 
-def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], *, iou: float) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression: indices kept, best score first; a box goes when its IoU is above `iou`."""
-    order = np.argsort(-scores, kind="stable")
-    overlaps = iou_matrix(boxes[order], boxes[order])
-    alive = np.ones(len(order), bool)
-    for rank in range(len(order)):
-        if alive[rank]:
-            alive[rank + 1 :] &= overlaps[rank, rank + 1 :] <= iou
-    return np.asarray(order[alive], np.int64)
+def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], *, iou: float) -> NDArray[np.intp]:
+    """Every box (scores above 0) that suppression keeps, best first: a box goes when its IoU is above `iou`."""
+    return geometry.nms(boxes, scores, NmsRecipe(score_threshold=0.0, top_k=-1, iou_threshold=iou, keep_top_k=-1))
 
 
 def merge_truth(
@@ -122,7 +108,7 @@ def merge_truth(
     new = np.ones(len(teacher), bool)
     part = np.zeros(len(teacher), bool)
     if len(known) and len(teacher):
-        new = iou_matrix(teacher, known).max(axis=1) < SAME_PERSON_IOU
+        new = geometry.iou(teacher, known).max(axis=1) < SAME_PERSON_IOU
         part = inside_share(teacher, known).max(axis=1) > PART_SHARE
     sure = (scores >= SURE_SCORE) & ~part
     persons = np.concatenate([known, teacher[new & sure]])
