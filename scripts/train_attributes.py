@@ -13,6 +13,7 @@ Needs the extra `train`, and openvino, ncnn for `features`. `pack_model.py attri
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import logging
@@ -23,15 +24,15 @@ import numpy as np
 import torch
 
 from passerby.networks.torch.pplcnet import PPLCNet, load_weights
-from passerby.training.attribute_data import collect_persons, open_crops, store_crops
-from passerby.training.attribute_features import TeacherFiles
-from passerby.training.attribute_first import first_weights
-from passerby.training.attribute_labels import LABEL_COUNT
-from passerby.training.attribute_loop import LoopOptions, Stage, load_checkpoint, run, start_run
-from passerby.training.attribute_report import calibrated, figures, thresholds
-from passerby.training.attribute_teach import store_features, teach
-from passerby.training.attribute_teacher import TeacherOptions
-from passerby.training.attribute_training_set import training_set
+from passerby.training.shipped.attribute_data import collect_persons, open_crops, store_crops
+from passerby.training.shipped.attribute_features import TeacherFiles
+from passerby.training.shipped.attribute_first import first_weights
+from passerby.training.shipped.attribute_labels import LABEL_COUNT
+from passerby.training.shipped.attribute_loop import LoopOptions, Stage, load_checkpoint, run, start_run
+from passerby.training.shipped.attribute_report import calibrated, figures, thresholds
+from passerby.training.shipped.attribute_teach import store_features, teach
+from passerby.training.shipped.attribute_teacher import TeacherOptions
+from passerby.training.shipped.attribute_training_set import training_set
 
 STAGES = ("2400:128x96:0.4:0.5:8", "1300:192x144:0.45:0.6:5", "740:256x192:0.5:0.7:3")
 
@@ -77,11 +78,13 @@ def teach_student(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, or go on from the run folder's checkpoint."""
     options = LoopOptions(stages=tuple(parse_stage(text) for text in args.stages), seed=args.seed, threads=args.threads)
+    if args.without:
+        options = dataclasses.replace(options, guess_weight=0.0)
     torch.manual_seed(options.seed)
     network = PPLCNet(LABEL_COUNT)
     if args.first:
         load_weights(network, first_weights(args.first), except_head=True)
-    data = training_set(open_crops(args.work / "store"), args.work)
+    data = training_set(open_crops(args.work / "store"), args.work, without=args.without)
     state = start_run(network, data, options)
     if (args.run / "checkpoint.pt").is_file():
         load_checkpoint(state, args.run / "checkpoint.pt")
@@ -120,6 +123,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of the run")
     parser.add_argument("--out", type=Path, help="folder for final.npz and figures.json")
     parser.add_argument("--first", type=Path, help=".onnx of a PP-LCNet x1.0 to start from; else from nothing")
+    parser.add_argument("--without", metavar="SOURCE", help="hold a source out: learn labels of the others alone")
     parser.add_argument("--stages", nargs="+", default=STAGES, help=parse_stage.__doc__)
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)

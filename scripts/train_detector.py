@@ -23,13 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from passerby.networks.torch.ppyoloe import PPYOLOE
-from passerby.training.detection_augment import AugmentOptions
-from passerby.training.detection_batches import Stage, marked_boxes
-from passerby.training.detection_calibrate import best_cut, fit_line, fold_line, judged_boxes, line_with_cut
-from passerby.training.detection_data import list_photos, load_packed, pack_photos
-from passerby.training.detection_eval import evaluate
-from passerby.training.detection_train import TrainOptions, load_weights, save_weights, train_detector, val_set
-from passerby.training.teacher_boxes import PicoDetTeacher, load_teacher_boxes, merge_truth, save_teacher_boxes
+from passerby.training.shipped.detection_augment import AugmentOptions
+from passerby.training.shipped.detection_batches import Stage, marked_boxes
+from passerby.training.shipped.detection_calibrate import best_cut, fit_line, fold_line, judged_boxes, line_with_cut
+from passerby.training.shipped.detection_data import list_photos, load_packed, pack_photos
+from passerby.training.shipped.detection_eval import evaluate
+from passerby.training.shipped.detection_train import TrainOptions, load_weights, save_weights, train_detector, val_set
+from passerby.training.shipped.teacher_boxes import PicoDetTeacher, load_teacher_boxes, merge_truth, save_teacher_boxes
 
 CALIBRATION_PHOTOS, CALIBRATION_HEIGHT = 600, 60.0
 GENTLE = AugmentOptions(scale=(0.75, 1.3), log_aspect=(-0.35, 0.2), colour=0.2, blur=0.05)

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from passerby.networks.torch.pplcnet import PPLCNet  # noqa: E402
 from passerby.training import attribute_metrics as metrics  # noqa: E402
-from passerby.training.attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop  # noqa: E402
-from passerby.training.attribute_data import (  # noqa: E402
+from passerby.training.shipped.attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop  # noqa: E402
+from passerby.training.shipped.attribute_data import (  # noqa: E402
     collect_persons,
     in_hash_val,
     open_crops,
@@ -22,14 +22,14 @@ from passerby.training.attribute_data import (  # noqa: E402
     row_targets,
     store_crops,
 )
-from passerby.training.attribute_labels import (  # noqa: E402
+from passerby.training.shipped.attribute_labels import (  # noqa: E402
     ATTRIBUTE_COLUMNS,
     LABEL_COUNT,
     LABELS,
     LOWER_COLOUR,
     UPPER_COLOUR,
 )
-from passerby.training.attribute_loop import (  # noqa: E402
+from passerby.training.shipped.attribute_loop import (  # noqa: E402
     LoopOptions,
     Stage,
     TrainingSet,
@@ -38,7 +38,7 @@ from passerby.training.attribute_loop import (  # noqa: E402
     run,
     start_run,
 )
-from passerby.training.attribute_teacher import fold_of  # noqa: E402
+from passerby.training.shipped.attribute_teacher import fold_of  # noqa: E402
 
 COLUMNS = ["id", "set", "source", "path", "x1", "y1", "x2", "y2", "quality", *ATTRIBUTE_COLUMNS]
 

@@ -11,8 +11,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from passerby.networks.torch.ppyoloe import PPYOLOE  # noqa: E402
-from passerby.training import detection_augment, detection_calibrate, detection_ema, detection_eval, teacher_boxes  # noqa: E402  # noqa: E402
-from passerby.training.detection_data import is_val_stem, list_photos, load_packed, pack_photos  # noqa: E402
+from passerby.training import ema as detection_ema  # noqa: E402
+from passerby.training.shipped import (  # noqa: E402
+    detection_augment,
+    detection_calibrate,
+    detection_eval,
+    teacher_boxes,
+)
+from passerby.training.shipped.detection_data import is_val_stem, list_photos, load_packed, pack_photos  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data/fixtures"
 

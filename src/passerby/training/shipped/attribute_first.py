@@ -14,8 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from ..errors import ModelError
-from ..networks import pplcnet
+from ...errors import ModelError
+from ...networks import pplcnet
 
 
 def first_weights(path: Path) -> dict[str, NDArray[np.float32]]:

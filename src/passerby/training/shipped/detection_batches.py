@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from passerby.training.assigner import GroundTruth
-from passerby.training.detection_augment import AugmentOptions, Example, augment_mosaic, augment_one
-from passerby.training.detection_data import Packed, load_packed
-from passerby.training.teacher_boxes import load_teacher_boxes, merge_truth
+from passerby.training.shipped.detection_augment import AugmentOptions, Example, augment_mosaic, augment_one
+from passerby.training.shipped.detection_data import Packed, load_packed
+from passerby.training.shipped.teacher_boxes import load_teacher_boxes, merge_truth
 
 # How often a photo of a source is drawn. ccp shows one kind of person; the vehicle and indoor sets are mostly empty.
 SOURCE_WEIGHTS: Mapping[str, float] = {

@@ -7,9 +7,9 @@ upper and 12 for the lower colour follow. Ids, names and groups are those of `mo
 
 from __future__ import annotations
 
-from ..models.pa100k import COLOUR_GROUPS, COLOUR_LABELS, COLOURS
-from ..models.pa100k import GROUPS as ATTRIBUTE_GROUPS
-from ..models.pa100k import LABELS as ATTRIBUTE_LABELS
+from ...models.pa100k import COLOUR_GROUPS, COLOUR_LABELS, COLOURS
+from ...models.pa100k import GROUPS as ATTRIBUTE_GROUPS
+from ...models.pa100k import LABELS as ATTRIBUTE_LABELS
 
 LABELS = (*ATTRIBUTE_LABELS, *COLOUR_LABELS)
 GROUPS = (*ATTRIBUTE_GROUPS, *COLOUR_GROUPS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from passerby import geometry
 from passerby.networks.torch.ppyoloe import PPYOLOE
-from passerby.training.teacher_boxes import suppress
+from passerby.training.shipped.teacher_boxes import suppress
 
 MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)

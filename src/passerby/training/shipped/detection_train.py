@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from passerby.networks.torch.ppyoloe import PPYOLOE, HeadOutputs
-from passerby.training.detection_batches import DetectionBatches, Stage, ground_truth, marked_boxes
-from passerby.training.detection_data import load_packed
-from passerby.training.detection_ema import ModelEma
-from passerby.training.detection_eval import evaluate, to_input
 from passerby.training.detection_losses import DetectionLoss, detection_loss
+from passerby.training.ema import ModelEma
+from passerby.training.shipped.detection_batches import DetectionBatches, Stage, ground_truth, marked_boxes
+from passerby.training.shipped.detection_data import load_packed
+from passerby.training.shipped.detection_eval import evaluate, to_input
 
 log = logging.getLogger(__name__)
 WARM_START = 0.05  # share of the learning rate at the first iteration

@@ -13,12 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..networks.torch.pplcnet import PPLCNet, load_weights
-from .attribute_data import CropStore
-from .attribute_features import LABELLED_MARGIN
-from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS, LOWER_COLOUR, UPPER_COLOUR
-from .attribute_loop import predict_logits
-from .attribute_metrics import (
+from ...networks.torch.pplcnet import PPLCNet, load_weights
+from ..attribute_metrics import (
     LabelFigures,
     expected_calibration_error,
     fit_calibration,
@@ -27,6 +23,10 @@ from .attribute_metrics import (
     mean_auc,
     thresholds_of_best_expected_f1,
 )
+from .attribute_data import CropStore
+from .attribute_features import LABELLED_MARGIN
+from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS, LOWER_COLOUR, UPPER_COLOUR
+from .attribute_loop import predict_logits
 
 INPUT_HW = (256, 192)
 UNLABELLED_FOR_THRESHOLDS = 1500

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passerby.training.detection_eval import BoxesAndScores, match_boxes
+from passerby.training.shipped.detection_eval import BoxesAndScores, match_boxes
 
 NEWTON_STEPS = 30
 RIDGE = 1e-6

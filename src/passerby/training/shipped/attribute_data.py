@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DatasetError
+from ...errors import DatasetError
 from .attribute_labels import ATTRIBUTE_COLUMNS, COLOUR_WORDS, LABEL_COUNT
 
 STORED_HW = (320, 240)

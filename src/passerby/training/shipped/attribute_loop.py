@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..networks.torch.pplcnet import PPLCNet
+from ...networks.torch.pplcnet import PPLCNet
+from ..attribute_losses import feature_loss, masked_soft_loss
 from .attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop
 from .attribute_data import CropStore
-from .attribute_losses import feature_loss, masked_soft_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..attribute_metrics import fit_calibration, label_figures, mean_auc
 from .attribute_data import CropStore
 from .attribute_features import BANDS, TeacherFiles, extract_features
 from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS
-from .attribute_metrics import fit_calibration, label_figures, mean_auc
 from .attribute_teacher import TeacherOptions, fit_projection, predict, project, train_folds
 
 # feature: components for the perceptrons, and how many of them the student's bands copy
