@@ -31,11 +31,13 @@ class Batch:
         inputs: (N, 3, H, W) float32, RGB normalised.
         targets: tensors by name, whatever the task's loss wants.
         left_out: the error of each picture that could not be used, by the name of its file.
+        files: names of the samples in it, for the message about a loss that is not finite; may be left empty.
     """
 
     inputs: Tensor
     targets: Mapping[str, Tensor]
     left_out: Mapping[str, str]
+    files: Sequence[str] = ()
 
 
 class Task(Protocol):
