@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good attribute probabilities are: AUC, mA, colour accuracy; calibration and thresholds fitted on training data.
 
-Entries that nobody could tell (-1) count nowhere. Every figure comes with its support.
+Entries that nobody could tell (-1) count nowhere. Every figure comes with its support. Sums of decisions (precision,
+instance figures, the original's own) are in `attribute_counts`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .attribute_counts import count_decisions, mean_accuracy_of, mean_of
 
 MIN_SUPPORT = 10
 
@@ -154,3 +157,68 @@ def expected_calibration_error(probabilities: NDArray[Any], targets: NDArray[Any
         abs(p[index == b].mean() - t[index == b].mean()) * (index == b).sum() for b in range(bins) if (index == b).any()
     ]
     return float(sum(gaps) / max(len(p), 1))
+
+
+def summary_figures(probabilities: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    """The few figures that steer a run: `mA`, mean `auc`, mean `f1`, the decisions at 0.5.
+
+    Args:
+        probabilities, targets: (N, C); -1 counts nowhere.
+    Returns:
+        means over the labels with positives and negatives, however few; NaN where no label has both (mA then takes
+        the half it can tell).
+    """
+    counts = count_decisions(probabilities > 0.5, targets)
+    areas = np.array([auc(p[t >= 0], t[t >= 0]) for p, t in zip(probabilities.T, targets.T, strict=True)])
+    return {
+        "mA": mean_accuracy_of(counts),
+        "auc": mean_of(areas, counts.both_kinds),
+        "f1": mean_of(counts.f1, counts.both_kinds),
+    }
+
+
+def average_precision(scores: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Area under the precision-recall curve, as steps; equal scores are one step. NaN without positives.
+
+    Args:
+        scores: (N,) higher means more likely. targets: (N,) 1 or 0.
+    """
+    recall, precision = precision_recall(scores, targets)
+    return float((np.diff(recall, prepend=0.0) * precision).sum()) if len(recall) else float("nan")
+
+
+def precision_recall(scores: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Recall (rising) and precision (K,) when everything from each of the K different scores upwards is chosen."""
+    positives = int((targets > 0.5).sum())
+    if positives == 0:
+        return np.zeros(0), np.zeros(0)
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(targets[order] > 0.5)
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of each run of equal scores
+    return found[last] / positives, found[last] / (last + 1)
+
+
+def reliability_bins(
+    probabilities: NDArray[Any], targets: NDArray[Any], *, bins: int = 10
+) -> list[dict[str, float | int | None]]:
+    """For each equal-width bin: `low`, `high`, `count`, `mean_probability` and `share` of positives, None when empty.
+
+    All known entries of (N, C) together; `expected_calibration_error` sums up the same bins.
+    """
+    known = targets >= 0
+    p, t = probabilities[known], targets[known] > 0.5
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    rows: list[dict[str, float | int | None]] = []
+    for b in range(bins):
+        inside = index == b
+        some = bool(inside.any())
+        rows.append(
+            {
+                "low": b / bins,
+                "high": (b + 1) / bins,
+                "count": int(inside.sum()),
+                "mean_probability": float(p[inside].mean()) if some else None,
+                "share": float(t[inside].mean()) if some else None,
+            }
+        )
+    return rows
