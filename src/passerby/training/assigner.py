@@ -153,5 +153,5 @@ def _collect(positive: Tensor, truth: GroundTruth, background: int) -> tuple[Ten
 
 
 def _background(count: int, anchors: int, classes: int, like: Tensor) -> Assignment:
-    labels = torch.full((count, anchors), classes, dtype=torch.int64)
+    labels = torch.full((count, anchors), classes, dtype=torch.int64, device=like.device)
     return Assignment(labels, like.new_zeros(count, anchors, 4), like.new_zeros(count, anchors, classes))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The losses of PP-YOLOE's head: varifocal, generalised IoU, distribution focal, and their weighted sum.
 
-`detection_loss` adds one thing to PaddleDetection's: regions to ignore, where background anchors pay nothing because
-nobody knows whether a person stands there.
+`detection_loss` adds one thing to PaddleDetection's: regions to ignore, where anchors pay nothing for a class that
+nobody knows to be there or not. Everything is computed on the device of the predictions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from passerby.networks.torch.ppyoloe import REG_BINS, HeadOutputs, distances_to_boxes
@@ -21,7 +21,7 @@ LARGEST_DISTANCE = REG_BINS - 1 - 0.01  # so that the bin to the right always ex
 
 
 class DetectionLoss(NamedTuple):
-    """Total and its unweighted parts, scalars; positives is the number of anchors that learnt a person."""
+    """Total and its unweighted parts, scalars; positives is the number of anchors that learn a box."""
 
     total: Tensor
     classification: Tensor
@@ -83,7 +83,7 @@ def detection_loss(
         outputs: of `PPYOLOE.head_outputs`, float32.
         distances: (N, A, 4) expected side distances in cells, from `PPYOLOEHead.distances`.
         truth: persons to find, network-input pixels.
-        ignored: regions without an opinion; background anchors inside them cost nothing.
+        ignored: regions without an opinion on one class; anchors inside pay for that class only where they learn it.
         use_atss: assign by geometry instead of by the predictions.
     """
     scores = outputs.class_logits.sigmoid()
@@ -98,14 +98,20 @@ def detection_loss(
     one_hot = F.one_hot(assigned.labels, classes + 1)[..., :classes].to(scores.dtype)
     class_terms = varifocal(scores, assigned.scores, one_hot)
     if ignored is not None and ignored.boxes.shape[1]:
-        unsure = (points_inside(points, ignored.boxes) & ignored.valid[:, :, None]).any(1)
-        class_terms = class_terms * ~(unsure & (assigned.labels == classes))[..., None]
+        class_terms = class_terms * ((one_hot > 0) | ~_unsure(points, ignored, classes))
     return _sum_up(class_terms.sum(), outputs, cell_boxes, assigned)
+
+
+def _unsure(points: Tensor, ignored: GroundTruth, classes: int) -> Tensor:
+    """Which anchors lie in a region to ignore, class by class: (N, A, C) bool."""
+    inside = points_inside(points, ignored.boxes) & ignored.valid[:, :, None]  # (N, M, A)
+    of_class = F.one_hot(ignored.classes, classes)  # (N, M, C)
+    return inside.transpose(1, 2).float() @ of_class.float() > 0
 
 
 def _sum_up(class_sum: Tensor, outputs: HeadOutputs, cell_boxes: Tensor, assigned: Assignment) -> DetectionLoss:
     classes = assigned.scores.shape[-1]
-    normaliser = assigned.scores.sum().clamp(min=1)
+    normaliser = mean_over_processes(assigned.scores.sum()).clamp(min=1)
     positive = assigned.labels != classes
     weights = assigned.scores.sum(-1)[positive]
     targets = (assigned.boxes / outputs.strides)[positive]
@@ -116,3 +122,16 @@ def _sum_up(class_sum: Tensor, outputs: HeadOutputs, cell_boxes: Tensor, assigne
     classification = class_sum / normaliser
     total = CLASS_WEIGHT * classification + IOU_WEIGHT * iou + DFL_WEIGHT * dfl
     return DetectionLoss(total, classification.detach(), iou.detach(), dfl.detach(), int(positive.sum()))
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a scalar over the processes of a distributed run; the value itself where there is but one.
+
+    Every process must call it equally often. Without it a process whose pictures are nearly empty would weigh its few
+    boxes as much as others weigh their many.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    total = value.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

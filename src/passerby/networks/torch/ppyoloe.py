@@ -265,6 +265,8 @@ class PPYOLOEHead(nn.Module):
         self.pred_reg = nn.ModuleList(nn.Conv2d(c, 4 * REG_BINS, 3, padding=1) for c in channels)
         for layers, bias in ((self.pred_cls, PRIOR_BIAS), (self.pred_reg, 1.0)):
             for layer in layers:
+                assert isinstance(layer, nn.Conv2d)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.weight)
                 nn.init.constant_(layer.bias, bias)
         self.proj_conv = nn.Conv2d(REG_BINS, 1, 1, bias=False)
@@ -280,8 +282,8 @@ class PPYOLOEHead(nn.Module):
             side_map = self.pred_reg[level](self.stem_reg[level](x, mean))
             logits.append(class_map.permute(0, 2, 3, 1).reshape(count, -1, self.num_classes))
             sides.append(side_map.permute(0, 2, 3, 1).reshape(count, -1, 4, REG_BINS))
-            points.append(cell_centres(height, width))
-            strides.append(torch.full((height * width, 1), float(STRIDES[level])))
+            points.append(cell_centres(height, width, device=x.device))
+            strides.append(torch.full((height * width, 1), float(STRIDES[level]), device=x.device))
             cells.append(height * width)
         return HeadOutputs(
             torch.cat(logits, 1), torch.cat(sides, 1), torch.cat(points), torch.cat(strides), tuple(cells)
@@ -329,9 +331,10 @@ def neck_channels(width: float) -> list[int]:
     return [max(round(c * width), 1) for c in (768, 384, 192)]
 
 
-def cell_centres(height: int, width: int) -> Tensor:
+def cell_centres(height: int, width: int, *, device: torch.device | None = None) -> Tensor:
     """Centres of a level's cells, (height * width, 2) x, y in cells, rows first."""
-    ys, xs = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    sides = (torch.arange(count, device=device) + 0.5 for count in (height, width))
+    ys, xs = torch.meshgrid(*sides, indexing="ij")
     return torch.stack([xs.reshape(-1), ys.reshape(-1)], dim=1)
 
 
