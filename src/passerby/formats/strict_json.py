@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 DIGITS = 20
@@ -23,20 +24,21 @@ MOST = {
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
 
-def load_json(data: bytes, *, levels: int) -> Any:
+def load_json(data: bytes, *, levels: int, most: Mapping[bytes, int] = MOST) -> Any:
     """Parse one JSON document strictly.
 
     Args:
         data: UTF-8, a byte order mark is allowed.
         levels: deepest nesting allowed.
+        most: how often a character may occur.
     Raises:
         ValueError: what is wrong, fit to be shown.
     >>> load_json(b'{"a": [1, 2.5]}', levels=2)
     {'a': [1, 2.5]}
     """
-    for character, most in MOST.items():
-        if data.count(character) > most:
-            raise ValueError(f"over {most} of the character {character.decode()}")
+    for character, limit in most.items():
+        if data.count(character) > limit:
+            raise ValueError(f"over {limit} of the character {character.decode()}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
@@ -47,7 +49,7 @@ def load_json(data: bytes, *, levels: int) -> Any:
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_constant
         )
     except json.JSONDecodeError as reason:
-        raise ValueError(f"no JSON: {reason.msg} at character {reason.pos}") from None
+        raise ValueError(f"no JSON: {reason.msg} at line {reason.lineno} column {reason.colno}") from None
 
 
 def _check_depth(text: str, levels: int) -> None:
@@ -58,7 +60,7 @@ def _check_depth(text: str, levels: int) -> None:
         if first in "[{":
             depth += 1
             if depth > levels:
-                raise ValueError(f"nested beyond {levels} levels")
+                raise ValueError(f"nested beyond the depth of {levels} levels")
         elif first in "]}":
             depth -= 1
 
