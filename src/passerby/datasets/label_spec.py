@@ -263,7 +263,8 @@ def _labels(
     """Labels with everything said in the file and the rest derived from their names."""
     derived = labels_from_texts(tuple(entry.name for entry in entries))
     known = {group.id for group in (*groups, *pa100k.GROUPS, *pa100k.COLOUR_GROUPS)} | {""}
-    labels, ids = [], {}
+    labels: list[Label] = []
+    ids: dict[str, int] = {}
     for number, (entry, plain) in enumerate(zip(entries, derived, strict=True)):
         label = Label(
             id=entry.id or plain.id,

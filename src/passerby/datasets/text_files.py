@@ -45,11 +45,10 @@ def numbered_lines(data: bytes, name: str, findings: Findings) -> Iterator[tuple
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        findings.add(
-            Place(file=name, line=line), f"byte {column} of the line is not UTF-8 text, save the file as UTF-8"
-        )
+        number = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        text = f"byte {column} of the line is not UTF-8 text, save the file as UTF-8"
+        findings.add(Place(file=name, line=number), text)
         return
     text = text.rstrip(" \t\r\n")
     if not text:
