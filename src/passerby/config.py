@@ -108,16 +108,20 @@ def _class_threshold(value: object) -> ClassThreshold:
     return out
 
 
+# a user's own labels may have ids in any script
+_LABEL_ID = re.compile(r"[^\W\d][\w.]{0,99}")
+
+
 def _threshold_key(key: object) -> str | int:
     """`default`, a class number, or a label's id, which is lower-case; whether the model has it shows when it loads."""
     if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
         return key
     if isinstance(key, str) and key.isascii() and key.isdigit():
         return int(key)
-    if isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key):
+    if isinstance(key, str) and _LABEL_ID.fullmatch(key) and key == key.lower():
         return key
     near = str(key).lower().replace("-", "_")
-    sound = re.fullmatch(r"[a-z][a-z0-9_]{0,63}", near)
+    sound = _LABEL_ID.fullmatch(near)
     end = f"did you mean {near}?" if sound else "keys are default, a class number or a label id such as hat"
     raise refuse(f"has a key {shown(repr(key))} that names no class, {end}")
 

@@ -164,7 +164,8 @@ class Pipeline:
             device: where to compute this time; default the pipeline's device.
             det_threshold: boxes are kept when their score is strictly above; default from the configuration (0.5).
             cls_threshold: number, one number a label, or mapping from "default", label number or label id to number;
-                labels are kept when their probability is strictly above; default from the configuration (0.7).
+                labels are kept when their probability is strictly above; default from the configuration (0.7, or the
+                thresholds that a fine-tuned model carries).
             batch_size: frames read ahead; changes no result.
             on_error: "raise" the first error, or "record" each in its place as a result with `error`; default
                 "raise" for a single input and "record" for several.
@@ -256,16 +257,28 @@ class Pipeline:
         if labels not in ("paddle", "en", "zh", "both"):
             raise ArgumentError("bad_argument", f"labels is {shown(labels)}", hint='use "paddle", "en", "zh" or "both"')
         det = self._config.detection.threshold if det_threshold is None else det_threshold
-        cls = self._config.classification.threshold if cls_threshold is None else cls_threshold
+        cls = self._default_thresholds() if cls_threshold is None else cls_threshold
         metadata = self._classifier_model.metadata
-        attributes = [x for x in metadata.labels if x.group not in COLOUR_GROUPS]
-        return Choices(
-            det_threshold=one_threshold(det, what="det_threshold"),
-            cls_thresholds=class_thresholds(
-                cls, label_ids=[x.id for x in attributes], defaults=metadata.thresholds[: len(attributes)]
-            ),
-            label_style=labels,
+        attributes = [i for i, label in enumerate(metadata.labels) if label.group not in COLOUR_GROUPS]
+        thresholds = np.full(len(metadata.labels), np.inf, np.float32)  # colours are no labels: they never hold
+        thresholds[attributes] = class_thresholds(
+            cls,
+            label_ids=[metadata.labels[i].id for i in attributes],
+            defaults=[metadata.thresholds[i] for i in attributes],
         )
+        return Choices(
+            det_threshold=one_threshold(det, what="det_threshold"), cls_thresholds=thresholds, label_style=labels
+        )
+
+    def _default_thresholds(self) -> ClassThreshold:
+        """The configuration's; its stock number gives way to thresholds that were chosen for the model's own labels.
+
+        So a fine-tuned model runs as it was tuned when nothing but `model_dir` changes. `{default: 0.7}` and
+        `cls_threshold=0.7` mean 0.7 with every model.
+        """
+        given = self._config.classification.threshold
+        stock = given == configuration.CLASSIFICATION_THRESHOLD
+        return {} if stock and self._classifier_model.metadata.own_thresholds else given
 
     def _stages_on(self, device: Device) -> Stages:
         """The networks on a device, made once a process: an engine's threads do not survive a fork."""
@@ -345,13 +358,9 @@ def _recorded(frames: Iterator[sources.Frame | sources.Failure]) -> Iterator[sou
 def labels_above(
     probabilities: Probabilities, thresholds: Scores, labels: Sequence[Label], style: LabelStyle
 ) -> tuple[LabelScore, ...]:
-    """Labels strictly above their thresholds, best first, equal ones in the model's order.
-
-    `thresholds` (K,) belong to the first K of the C labels; the others never hold.
-    """
-    judged = probabilities[: len(thresholds)]
-    kept = [i for i in np.argsort(-judged, kind="stable") if judged[i] > thresholds[i]]
-    return tuple(label_score(labels[i], float(judged[i]), style) for i in kept)
+    """Labels strictly above their thresholds, (C,) each, best first, equal ones in the model's order."""
+    kept = [i for i in np.argsort(-probabilities, kind="stable") if probabilities[i] > thresholds[i]]
+    return tuple(label_score(labels[i], float(probabilities[i]), style) for i in kept)
 
 
 def label_score(label: Label, score: float, style: LabelStyle) -> LabelScore:

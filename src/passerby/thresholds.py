@@ -72,12 +72,17 @@ def _label_number(key: object, label_ids: Sequence[str], what: str) -> int:
         number = int(key)
     elif isinstance(key, str) and key.isascii() and key.isdigit():
         number = int(key)
-    elif isinstance(key, str) and key.lower().replace("-", "_") in label_ids:
-        return label_ids.index(key.lower().replace("-", "_"))
+    elif isinstance(key, str) and _plain(key) in (plain := [_plain(id) for id in label_ids]):
+        return label_ids.index(key) if key in label_ids else plain.index(_plain(key))
     else:
-        close = get_close_matches(str(key).lower().replace("-", "_"), label_ids, 1)
+        close = get_close_matches(_plain(str(key)), label_ids, 1)
         guess = f"did you mean {close[0]}?" if close else f"use default, 0..{len(label_ids) - 1} or a label id"
         raise ArgumentError("bad_argument", f"{what} names no label: {shown(repr(key))}", hint=guess)
     if not 0 <= number < len(label_ids):
         raise ArgumentError("bad_argument", f"{what} names label {number}, the model has 0..{len(label_ids) - 1}")
     return number
+
+
+def _plain(id: str) -> str:
+    """An id as people may write it: case and dashes do not matter."""
+    return id.lower().replace("-", "_")

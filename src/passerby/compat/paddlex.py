@@ -40,5 +40,11 @@ LABEL_STRINGS: Mapping[str, str] = {
 
 
 def label_string(label: Label) -> str:
-    """A label as PaddleX prints it: its own string for the 26, else `English(Chinese)`."""
-    return LABEL_STRINGS.get(label.id) or (f"{label.en}({label.zh})" if label.zh else label.en)
+    """A label as PaddleX prints it: its own string for the 26, else `English(Chinese)`.
+
+    A user's own `hat` with another Chinese name is not the official one and keeps its own names.
+    """
+    official = LABEL_STRINGS.get(label.id, "")
+    if official.endswith(f"({label.zh})"):
+        return official
+    return f"{label.en}({label.zh})" if label.zh else label.en

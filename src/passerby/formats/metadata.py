@@ -22,6 +22,8 @@ Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 
 METADATA_BYTES = 1 << 20
 METADATA_LEVELS = 32
+# values of `calibration["thresholds"]` in a model whose thresholds were chosen for its labels
+THRESHOLD_ORIGINS = ("set", "tuned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,14 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.labels):
             raise ValueError(f"{len(self.labels)} labels but {len(self.thresholds)} thresholds")
+
+    @property
+    def own_thresholds(self) -> bool:
+        """Whether somebody set or tuned the thresholds for these very labels and stored them on purpose.
+
+        A pipeline whose configuration has the stock threshold uses them then; see `pipeline.Pipeline`.
+        """
+        return self.calibration.get("thresholds") in THRESHOLD_ORIGINS
 
 
 def _packed(array: NDArray[Any]) -> dict[str, Any]:

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from .._version import __version__
 from ..errors import ModelError, shown
+from ..formats.inference_yml import YML_BYTES, read_inference_yml
 from ..formats.metadata import Kind, ModelMetadata
-from ..formats.model_dir import read_file
+from ..formats.model_dir import DESCRIPTION, read_file
 from ..formats.onnx_file import read_onnx
 from . import cache, catalogue
 from .archive import unpack
 from .download import STDERR, Reports, sha256_of
+
+log = logging.getLogger(__name__)
 
 # Another number is due when conversion writes something else for the same weights: converted models are kept.
 CONVERSION = 1
@@ -104,6 +110,9 @@ def load_path(
 ) -> LoadedModel:
     """Load a model from files: a folder in Paddle's layout or with one model file in it, .pdparams, or .onnx.
 
+    A folder that training exported holds one .onnx and an `inference.yml` made from it. The .onnx says everything;
+    the other file is for Paddle's tools and must only not contradict it.
+
     Args:
         name: what the model is called from now on; a name of the catalogue must be the one in `inference.yml`.
         official: the entry whose kind and size the model must have, where the files are to be the official ones.
@@ -114,6 +123,10 @@ def load_path(
     files = _files(path)
     if path.is_dir() and len(files) == 1 and files[0].suffix in cache.MODEL_SUFFIXES:
         path = files[0]
+    elif path.is_dir() and (exported := _exported(files)) is not None:
+        model = _from_onnx(read_file(exported), source=str(path))
+        _check_description(path / DESCRIPTION, model)
+        return model
     if path.is_dir() or path.suffix == ".pdparams":
         known = hashes or _hashes(files)
         return _converted(path, name, official, None if any(f.is_symlink() for f in files) else known)
@@ -127,10 +140,32 @@ def load_path(
     )
 
 
+def _exported(files: list[Path]) -> Path | None:
+    """The .onnx of a folder that holds one beside its `inference.yml` and nothing else of a model."""
+    models = [file for file in files if file.suffix in cache.MODEL_SUFFIXES]
+    others = {file.name for file in files if file not in models}
+    return models[0] if others == {DESCRIPTION} and [m.suffix for m in models] == [".onnx"] else None
+
+
+def _check_description(path: Path, model: LoadedModel) -> None:
+    """Refuse an `inference.yml` of another model; where somebody changed its thresholds, say that they do not count."""
+    described = read_inference_yml(read_file(path, limit=YML_BYTES), input=str(path))
+    inside = model.metadata
+    if described.kind != inside.kind or len(described.labels) != len(inside.labels):
+        happened = f"it describes another model than the {inside.kind} with {len(inside.labels)} labels beside it"
+        raise ModelError("model_mismatch", happened, input=str(path), hint="export the model again")
+    if not np.allclose(described.thresholds, inside.thresholds, rtol=0, atol=1e-6):
+        log.warning("the thresholds inside the model are used, not those in file=%s", path)
+
+
 def _files(path: Path) -> list[Path]:
     """The files that a model at `path` may be made of."""
     try:
         if path.is_dir():
+            inner = path / "inference"
+            if not cache.model_files(path) and inner.is_dir() and cache.model_files(inner):
+                hint = f"did you mean {shown(inner)}?"
+                raise ModelError("model_missing", "the folder holds no model", input=str(path), hint=hint)
             return cache.model_files(path)
         if path.is_file():
             return [path]
