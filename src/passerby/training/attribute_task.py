@@ -39,7 +39,7 @@ class AttributeTaskOptions:
     """How the attribute network is taught.
 
     Attributes:
-        input_hw: height and width of the network's input, px; multiples of 32.
+        input_hw: height and width of the network's input, px; at least 32, the network's stride.
         scale: width factor of PP-LCNet: 0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0 or 2.5.
         loss: `weighted_bce` raises what is rare, as the original does, and with it the probabilities of rare labels
             (odds up to 2.7 times too high); `bce` leaves them honest; `focal` and `asl` are for rare labels.
@@ -68,8 +68,8 @@ class AttributeTaskOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if any(side < 32 or side % 32 for side in self.input_hw):
-            raise ArgumentError("bad_argument", f"input_hw is {self.input_hw}", hint="give multiples of 32 px")
+        if min(self.input_hw) < 32:
+            raise ArgumentError("bad_argument", f"input_hw is {self.input_hw}", hint="give at least 32 px")
         if not 0 <= self.teacher_weight <= 1:
             raise ArgumentError("bad_argument", f"teacher_weight is {self.teacher_weight}", hint="give 0 to 1")
 
@@ -134,7 +134,8 @@ class AttributeTask:
                 views.append(view)
         shape = (0, 3, *self.options.input_hw)
         stacked = np.concatenate(inputs) if inputs else np.zeros(shape, np.float32)
-        return Batch(torch.from_numpy(stacked), self._targets([rows[n] for n in used], views), left_out)
+        targets = self._targets([rows[n] for n in used], views)
+        return Batch(torch.from_numpy(stacked), targets, left_out, tuple(samples[n].file for n in used))
 
     def _targets(self, rows: list[int], views: list[ImageBgr]) -> dict[str, Tensor]:
         count = len(self.data.label_set.labels)

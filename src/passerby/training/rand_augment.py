@@ -59,7 +59,7 @@ def equalize(pixels: ImageBgr, _magnitude: float, _rng: np.random.Generator) -> 
     """Make the histogram of each channel even."""
     tables: list[NDArray[Any]] = []
     for channel in range(3):
-        counts = cv2.calcHist([pixels], [channel], None, [256], [0, 256])[:, 0].astype(np.int64)
+        counts = cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel().astype(np.int64)
         used = counts[counts > 0]
         step = int(used.sum() - used[-1]) // 255
         if len(used) <= 1 or step == 0:
@@ -81,7 +81,7 @@ def rotate(pixels: ImageBgr, magnitude: float, rng: np.random.Generator) -> Imag
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     height, width = pixels.shape[:2]
     x, y = width / 2, height / 2
-    return _affine(pixels, ((cos, sin, x - cos * x - sin * y), (-sin, cos, y + sin * x - cos * y)))
+    return _affine(pixels, ((cos, -sin, x - cos * x + sin * y), (sin, cos, y - sin * x - cos * y)))
 
 
 def posterize(pixels: ImageBgr, magnitude: float, _rng: np.random.Generator) -> ImageBgr:
