@@ -5,24 +5,23 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import preprocess
 from ..datasets.records import DetectionSample, DetectionSet, data_hash
-from ..errors import ArgumentError, DatasetError, PasserbyError
+from ..detector import Detections
+from ..errors import ArgumentError, DatasetError, InputError, shown
 from ..formats.metadata import InputRecipe, Label, NmsRecipe
 from ..models.convert import labels_from_texts
 from ..networks.torch.ppyoloe import PPYOLOE, HeadOutputs
-from .assigner import GroundTruth
 from .detection_augment import INTERPOLATIONS, DetectionAugment, LabelledPicture, augment
-from .detection_evaluation import DetectionFigures, evaluate_detections
+from .detection_batch import FOUND, IGNORED, ground_truth, network_input, targets
+from .detection_evaluation import evaluate_detections
 from .detection_losses import detection_loss
 from .detection_pictures import find_boxes, read_picture
 from .task import Batch, Place, Weights
@@ -30,6 +29,8 @@ from .task import Batch, Place, Weights
 log = logging.getLogger(__name__)
 STRIDE = 32
 PROJECTION = "yolo_head.proj_conv.weight"
+METRICS = ("AP", "AP50", "AP75", "AR100")
+STAND_INS = 16  # pictures tried where none of a batch can be used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class DetectionTaskOptions:
             of 32 between, for 640 of 320 to 768. (1, 1) trains at `input_hw` alone.
         augment: how hard pictures are shaken.
         static_assigner_epochs: so many epochs assign by geometry (ATSS), the rest by the predictions.
-        metric: by which the best weights are chosen.
+        metric: one of `METRICS`, by which the best weights are chosen.
         nms: of evaluation; the exported model has the same.
         evaluation_batch: pictures that evaluation puts through the network at once.
         labels: what the classes mean; None makes them from the names in the data set.
@@ -56,7 +57,7 @@ class DetectionTaskOptions:
     multi_scale: tuple[float, float] = (0.5, 1.2)
     augment: DetectionAugment = field(default_factory=DetectionAugment)
     static_assigner_epochs: int = 0
-    metric: Literal["AP", "AP50", "AP75", "AR100"] = "AP"
+    metric: str = "AP"
     nms: NmsRecipe = field(default_factory=NmsRecipe)
     evaluation_batch: int = 8
     labels: tuple[Label, ...] | None = None
@@ -71,6 +72,8 @@ class DetectionTaskOptions:
             raise ArgumentError(
                 "bad_argument", f"no multiple of {STRIDE} px lies between {low} and {high} of {height} px"
             )
+        if self.metric not in METRICS:
+            raise ArgumentError("bad_argument", f"metric must be one of {', '.join(METRICS)}, not {shown(self.metric)}")
         if self.seed < 0:
             raise ArgumentError("bad_argument", f"seed must not be negative, as {self.seed} is")
 
@@ -78,27 +81,28 @@ class DetectionTaskOptions:
 class DetectionTask:
     """PP-YOLOE and a data set of boxes. See `task.Task`."""
 
+    network: PPYOLOE
+
     def __init__(self, data: DetectionSet, options: DetectionTaskOptions, *, network: PPYOLOE | None = None) -> None:
         """
         Args:
-            data: with a split `train`; `evaluate` needs `val`.
+            data: with pictures in `train` and boxes in `val`.
             options: the recipe.
-            network: to be taught further; None makes one of the options' size, its weights drawn from the seed.
+            network: to be taught further; None makes one, its weights drawn from the seed.
         Raises:
-            DatasetError: `dataset_invalid`, there is no class or no training picture.
-            ArgumentError: `bad_argument`, network or labels do not fit the classes.
+            DatasetError: `dataset_invalid`, there is nothing to learn from or to measure on.
+            ArgumentError: `bad_argument`, network or labels do not fit options and classes.
         """
-        if not data.classes or not data.splits.get("train"):
-            raise DatasetError("dataset_invalid", "there is nothing to learn from", input=str(data.root))
+        _check_data(data)
+        count = len(data.classes)
         self.data, self.options = data, options
-        self.network = network if network is not None else new_network(options, len(data.classes))
         self.labels = options.labels or labels_from_texts(data.classes)
-        for what, count in (("network", self.network.yolo_head.num_classes), ("list of labels", len(self.labels))):
-            if count != len(data.classes):
-                happened = f"the {what} has {count} classes, the data set {len(data.classes)}"
-                raise ArgumentError("bad_argument", happened, input=str(data.root))
+        if len(self.labels) != count:
+            happened = f"{len(self.labels)} labels are given, the data set has {count} classes"
+            raise ArgumentError("bad_argument", happened, input=str(data.root))
+        self.network = _checked(network or new_network(options, count), options, count)
         self.samples = len(data.splits["train"])
-        self.metric: str = options.metric
+        self.metric = options.metric
         self.data_hash = data_hash(data)
         self.seed = options.seed
         self.not_averaged = frozenset({PROJECTION})
@@ -107,8 +111,8 @@ class DetectionTask:
     def batch(self, place: Place, rows: Sequence[int]) -> Batch:
         """Read, augment and stack these training pictures, all at one size. See `task.Task`.
 
-        Targets: `boxes` (N, M, 4) float32 px of the input, `classes` (N, M) int64, `valid` (N, M) bool; the same with
-        `ignored_` before the name for regions without an opinion; `static` () bool: assign by geometry.
+        Targets are those of `detection_batch.targets`. When none of the pictures can be used, another one stands in,
+        because a process without a batch would keep the others of a distributed run waiting.
         """
         # the same for every process of a distributed run, so that none waits for another's larger pictures
         shared = np.random.default_rng((self.seed, place.epoch, place.number))
@@ -117,76 +121,85 @@ class DetectionTask:
         pictures: list[LabelledPicture] = []
         files: list[str] = []
         left_out: dict[str, str] = {}
-        for row in rows:
+
+        def take(row: int) -> None:
             sample = self.data.splits["train"][row]
+            # a generator for each picture: what happens to it does not depend on whether others can be read
             random = np.random.default_rng((self.seed, place.epoch, place.number, row))
             try:
                 picture = read_picture(sample)
-            except PasserbyError as error:
+            except InputError as error:
                 left_out[sample.file] = error.message
-                continue
-            files.append(sample.file)
+                return
+            options = self.options.augment
             pictures.append(
-                augment(
-                    picture,
-                    size_hw=size_hw,
-                    interpolation=interpolation,
-                    options=self.options.augment,
-                    random=random,
-                )
+                augment(picture, size_hw=size_hw, interpolation=interpolation, options=options, random=random)
             )
+            files.append(sample.file)
+
+        for row in rows:
+            take(row)
+        stand_ins = shared.choice(self.samples, min(STAND_INS, self.samples), replace=False)
+        for row in stand_ins.tolist():
+            if not pictures:
+                take(row)
         static = place.epoch < self.options.static_assigner_epochs
-        return Batch(network_input(pictures, size_hw), _targets(pictures, static=static), left_out, files)
+        return Batch(network_input(pictures, size_hw), targets(pictures, static=static), left_out, tuple(files))
 
     def loss(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """`total`, and its parts `classification`, `iou`, `dfl` before they are weighted. See `task.Task`."""
-        outputs = self.network.head_outputs(batch.inputs)
+        head = self.network.yolo_head
+        device = head.proj_conv.weight.device
+        outputs = self.network.head_outputs(batch.inputs.to(device, memory_format=torch.channels_last))
         # the sums run over thousands of anchors: half precision is for the network alone
-        with torch.autocast(batch.inputs.device.type, enabled=False):
+        with torch.autocast(device.type, enabled=False):
             outputs = HeadOutputs(outputs.class_logits.float(), outputs.side_logits.float(), *outputs[2:])
             loss = detection_loss(
                 outputs,
-                self.network.yolo_head.distances(outputs.side_logits),
-                _truth(batch.targets, ""),
-                ignored=_truth(batch.targets, "ignored_"),
+                head.distances(outputs.side_logits),
+                ground_truth(batch.targets, FOUND, device),
+                ignored=ground_truth(batch.targets, IGNORED, device),
                 use_atss=bool(batch.targets["static"]),
             )
         return {"total": loss.total, "classification": loss.classification, "iou": loss.iou, "dfl": loss.dfl}
 
     def evaluate(self, weights: Weights) -> dict[str, float]:
         """AP, AP50, AP75, AR100 and miss_rate on the val split. See `task.Task`."""
-        return self.figures(weights).metrics()
+        samples, detections = self.detections(weights)
+        return evaluate_detections(samples, detections, classes=self.data.classes).metrics()
 
-    def figures(self, weights: Weights, *, split: str = "val") -> DetectionFigures:
-        """Everything that is measured on a split, curves too.
+    def detections(
+        self, weights: Weights, *, split: str = "val"
+    ) -> tuple[tuple[DetectionSample, ...], tuple[Detections, ...]]:
+        """What a network with these weights finds in the pictures of a split: what `evaluate_detections` takes.
 
         Args:
             weights: of the network.
-            split: `val` or `test`.
+            split: one that the data set has.
+        Returns:
+            the pictures that could be read, and the boxes in each; others are named in the log.
         Raises:
-            DatasetError: `dataset_missing`, there is no such split; `dataset_invalid`, none of its pictures can be
-                read. Single pictures that cannot be read are named in the log and left out of the figures.
+            DatasetError: `dataset_missing`, no such split; `dataset_invalid`, none of its pictures can be read.
         """
         samples = self.data.splits.get(split, ())
         if not samples:
             raise DatasetError("dataset_missing", f"the data set has no split {split}", input=str(self.data.root))
         network = copy.deepcopy(self.network).eval()
         network.load_state_dict(dict(weights))
+        options = self.options
+        answers = find_boxes(network, samples, recipe=self.recipe, nms=options.nms, batch_size=options.evaluation_batch)
         read: list[DetectionSample] = []
-        found = []
-        boxes_of = find_boxes(
-            network, samples, recipe=self.recipe, nms=self.options.nms, batch_size=self.options.evaluation_batch
-        )
-        for sample, result in zip(samples, boxes_of, strict=True):
-            if isinstance(result, PasserbyError):
-                log.warning("left out of evaluation: %s", result.message)
+        found: list[Detections] = []
+        for sample, answer in zip(samples, answers, strict=True):
+            if isinstance(answer, InputError):
+                log.warning("left out of evaluation: %s", answer.message)
             else:
                 read.append(sample)
-                found.append(result)
+                found.append(answer)
         if not read:
             happened = f"no picture of the split {split} can be read"
             raise DatasetError("dataset_invalid", happened, input=str(self.data.root))
-        return evaluate_detections(read, found, classes=self.data.classes)
+        return tuple(read), tuple(found)
 
     @property
     def recipe(self) -> InputRecipe:
@@ -208,6 +221,29 @@ class DetectionTask:
         }
 
 
+def _check_data(data: DetectionSet) -> None:
+    where = str(data.root)
+    for split in ("train", "val"):
+        if not data.splits.get(split):
+            raise DatasetError("dataset_invalid", f"no pictures in the split {split}", input=where)
+    if all(sample.crowd.all() for sample in data.splits["val"]):
+        raise DatasetError("dataset_invalid", "no boxes in the split val, nothing can be measured", input=where)
+
+
+def _checked(network: PPYOLOE, options: DetectionTaskOptions, count: int) -> PPYOLOE:
+    """The network, laid out in memory as convolutions want it: on a CPU a step then takes two thirds of the time."""
+    with torch.device("meta"):  # shapes alone, no weights
+        expected = PPYOLOE(depth=options.depth, width=options.width, num_classes=count).state_dict()
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    if shapes != {name: value.shape for name, value in expected.items()}:
+        happened = (
+            f"the network with {network.yolo_head.num_classes} classes is not PP-YOLOE of depth {options.depth} and "
+            f"width {options.width} with {count}"
+        )
+        raise ArgumentError("bad_argument", happened, hint="let the task make its network")
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def new_network(options: DetectionTaskOptions, num_classes: int) -> PPYOLOE:
     """A network with weights drawn from the seed; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -225,39 +261,3 @@ def training_sizes(input_hw: tuple[int, int], multi_scale: tuple[float, float]) 
     low, high = (share * height / STRIDE for share in multi_scale)
     cells = range(max(1, int(np.ceil(low - 1e-6))), int(high + 1e-6) + 1)
     return tuple((n * STRIDE, max(1, round(n * width / height)) * STRIDE) for n in cells)
-
-
-def network_input(pictures: Sequence[LabelledPicture], size_hw: tuple[int, int]) -> Tensor:
-    """The pictures, all of this size already, as inference would hand them over: (N, 3, H, W) float32."""
-    recipe = InputRecipe(height=size_hw[0], width=size_hw[1], interpolation="cubic")
-    inputs = np.empty((len(pictures), 3, *size_hw), np.float32)
-    for row, picture in enumerate(pictures):
-        preprocess.to_network_input(picture.image_bgr, recipe, out=inputs[row : row + 1])
-    return torch.from_numpy(inputs)
-
-
-def _targets(pictures: Sequence[LabelledPicture], *, static: bool) -> dict[str, Tensor]:
-    return {
-        **_padded("", [(p.boxes_xyxy, p.class_ids) for p in pictures]),
-        **_padded("ignored_", [(p.ignored_xyxy, p.ignored_ids) for p in pictures]),
-        "static": torch.tensor(static),
-    }
-
-
-def _padded(prefix: str, found: Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]) -> dict[str, Tensor]:
-    rows = list(found)
-    most = max((len(ids) for _, ids in rows), default=0)
-    boxes = torch.zeros(len(rows), most, 4)
-    classes = torch.zeros(len(rows), most, dtype=torch.int64)
-    valid = torch.zeros(len(rows), most, dtype=torch.bool)
-    for index, (values, ids) in enumerate(rows):
-        boxes[index, : len(ids)] = torch.from_numpy(values)
-        classes[index, : len(ids)] = torch.from_numpy(ids)
-        valid[index, : len(ids)] = True
-    return {f"{prefix}boxes": boxes, f"{prefix}classes": classes, f"{prefix}valid": valid}
-
-
-def _truth(targets: Mapping[str, Tensor], prefix: str) -> GroundTruth:
-    return GroundTruth(
-        boxes=targets[f"{prefix}boxes"], classes=targets[f"{prefix}classes"], valid=targets[f"{prefix}valid"]
-    )
