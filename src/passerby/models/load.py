@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # Another number is due when conversion writes something else for the same weights: converted models are kept.
 CONVERSION = 1
 
+# where a training run and its best weights keep the exported model, below the folders that people point at
+RUN_FOLDERS = ("inference", "best_model/inference")
+
 KINDS: dict[Kind, str] = {"detector": "a detector", "attributes": "an attribute model"}
 
 
@@ -162,11 +165,12 @@ def _files(path: Path) -> list[Path]:
     """The files that a model at `path` may be made of."""
     try:
         if path.is_dir():
-            inner = path / "inference"
-            if not cache.model_files(path) and inner.is_dir() and cache.model_files(inner):
-                hint = f"did you mean {shown(inner)}?"
-                raise ModelError("model_missing", "the folder holds no model", input=str(path), hint=hint)
-            return cache.model_files(path)
+            found = cache.model_files(path)
+            inner = [name for name in RUN_FOLDERS if not found and cache.model_files(path / name)]
+            if inner:
+                hint = f"training put it into {inner[0]} in there"
+                raise ModelError("model_missing", "the folder itself holds no model", input=str(path), hint=hint)
+            return found
         if path.is_file():
             return [path]
         happened = "no regular file" if path.exists() else "there is no such file or folder"

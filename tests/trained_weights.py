@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights files as training leaves them, of tiny networks with made-up weights: for tests of what comes after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from passerby.networks.torch.pplcnet import PPLCNet
+from passerby.networks.torch.ppyoloe import PPYOLOE
+from passerby.training.weights_file import write_tensors
+
+SITE_LABELS = [
+    {"id": "hat", "en": "Hard hat", "zh": "安全帽", "group": ""},
+    {"id": "背心", "en": "背心", "zh": "", "group": "torso"},
+    {"id": "bare.arms", "en": "Bare arms", "zh": "光膀子", "group": "torso"},
+]
+SITE_GROUPS = [{"id": "torso", "en": "Torso", "exclusive": True}]
+SITE_PROBABILITIES = (0.6, 0.4, 0.65)
+TRAINING = {
+    "epoch": 3,
+    "step": 12,
+    "metric": "mA",
+    "figures": {"mA": 0.875, "f1": None},
+    "data_hash": "0123456789abcdef",
+    "options": {"epochs": 5, "batch_size": 8},
+}
+
+
+def shaken(network: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
+    """The network with every parameter and statistic away from its initial value, ready for inference."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if "proj_conv" not in name:
+                value.add_(0.1 * torch.rand(value.shape, generator=generator))
+    return network.eval()
+
+
+def write_attribute_weights(path: Path, *, thresholds: list[float | None] | None = None, **changes: Any) -> PPLCNet:
+    """Three labels whose probabilities stay close to `SITE_PROBABILITIES`, whatever the picture."""
+    torch.manual_seed(0)
+    network = shaken(PPLCNet(len(SITE_LABELS), scale=0.25))
+    assert isinstance(network, PPLCNet)
+    with torch.no_grad():
+        network.fc.weight.copy_(1e-4 * torch.randn(network.fc.weight.shape))
+        network.fc.bias.copy_(torch.logit(torch.tensor(SITE_PROBABILITIES)))
+    description = {
+        "kind": "attributes",
+        "network": {"scale": 0.25},
+        "num_classes": len(SITE_LABELS),
+        "input_hw": [64, 48],
+        "labels": SITE_LABELS,
+        "groups": SITE_GROUPS,
+        "thresholds": thresholds or [None] * len(SITE_LABELS),
+        "training": TRAINING,
+    }
+    write_tensors(path, network.state_dict(), {**description, **changes})
+    return network
+
+
+def write_detector_weights(path: Path, **changes: Any) -> PPYOLOE:
+    """Two classes, an input of 96 x 160; finds boxes of no meaning."""
+    torch.manual_seed(1)
+    network = shaken(PPYOLOE(depth=0.33, width=0.0625, num_classes=2))
+    assert isinstance(network, PPYOLOE)
+    with torch.no_grad():
+        for layer in network.yolo_head.pred_cls:
+            layer.weight.copy_(0.3 * torch.randn(layer.weight.shape))
+            layer.bias.zero_()
+    labels = [
+        {"id": "walker", "en": "Walker", "zh": "行人", "group": ""},
+        {"id": "rider", "en": "Rider", "zh": "骑车人"},
+    ]
+    description = {
+        "kind": "detector",
+        "network": {"depth": 0.33, "width": 0.0625},
+        "num_classes": 2,
+        "input_hw": [96, 160],
+        "labels": labels,
+        "groups": [],
+        "thresholds": [None, None],
+        "nms": {"score_threshold": 0.02, "top_k": 500, "iou_threshold": 0.4, "keep_top_k": 20},
+        "training": TRAINING,
+    }
+    write_tensors(path, network.state_dict(), {**description, **changes})
+    return network
