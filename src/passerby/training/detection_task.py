@@ -150,7 +150,7 @@ class DetectionTask:
         """`total`, and its parts `classification`, `iou`, `dfl` before they are weighted. See `task.Task`."""
         head = self.network.yolo_head
         device = head.proj_conv.weight.device
-        outputs = self.network.head_outputs(batch.inputs.to(device, memory_format=torch.channels_last))
+        outputs = self.network.head_outputs(batch.inputs.to(device))
         # the sums run over thousands of anchors: half precision is for the network alone
         with torch.autocast(device.type, enabled=False):
             outputs = HeadOutputs(outputs.class_logits.float(), outputs.side_logits.float(), *outputs[2:])
