@@ -27,6 +27,7 @@ from .detection_set import ReadDetections, annotation_file, inspect_detection_se
 from .label_spec import NAMES_FILE, YAML_FILE
 from .problems import InvalidDatasetError
 from .records import AttributeSet, DetectionSet
+from .text_files import nested_folder
 
 DatasetFormat = Literal["MLClsDataset", "COCODetDataset"]
 FOLDER = "check_dataset"
@@ -140,11 +141,13 @@ def guess_format(folder: Path) -> DatasetFormat:
         return "COCODetDataset"
     if any((folder / name).exists() for name in (NAMES_FILE, YAML_FILE, "train.txt", "val.txt")):
         return "MLClsDataset"
-    hint = f"MLClsDataset has {NAMES_FILE} and train.txt, COCODetDataset has {annotation_file('train')}"
-    happened = "the folder has neither of the two layouts"
-    raise DatasetError(
-        "dataset_missing", happened, input=str(folder), hint=f"{hint}; convert with `passerby dataset convert`"
+    layouts = f"MLClsDataset has {NAMES_FILE} and train.txt, COCODetDataset has {annotation_file('train')}"
+    hint = (
+        nested_folder(folder, "train.txt")
+        or nested_folder(folder, annotation_file("train"))
+        or f"{layouts}, other formats go through `passerby dataset convert`"
     )
+    raise DatasetError("dataset_missing", "the folder has neither of the two layouts", input=str(folder), hint=hint)
 
 
 def _checked(

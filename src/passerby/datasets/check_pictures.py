@@ -59,19 +59,19 @@ def check_pictures(
     Returns:
         width and height of the pictures that decode, by `file`.
     """
-    listed = {
-        sample.path: (sample, place)
-        for split, samples in splits.items()
-        for sample, place in zip(samples, places[split], strict=True)
-    }
+    listed: dict[Path, list[tuple[AttributeSample | DetectionSample, Place]]] = {}
+    for split, samples in splits.items():
+        for sample, place in zip(samples, places[split], strict=True):
+            listed.setdefault(sample.path, []).append((sample, place))
     sizes: dict[str, tuple[int, int]] = {}
     decoded = _in_order(list(listed), threads or min(MOST_THREADS, os.cpu_count() or 1))
-    for number, ((sample, place), found) in enumerate(zip(listed.values(), decoded, strict=True), 1):
-        if found.size_wh is None:
-            findings.add(place, f"{shown(sample.file)}: {found.error}")
-        else:
-            sizes[sample.file] = found.size_wh
-            _compare(sample, place, found.size_wh, findings)
+    for number, (mentions, found) in enumerate(zip(listed.values(), decoded, strict=True), 1):
+        for sample, place in mentions:
+            if found.size_wh is None:
+                findings.add(place, f"{shown(sample.file)}: {found.error}")
+            else:
+                sizes[sample.file] = found.size_wh
+                _compare(sample, place, found.size_wh, findings)
         if progress is not None:
             progress(number, len(listed))
     return sizes

@@ -96,9 +96,9 @@ def _panels(data: AttributeSet | DetectionSet, figures: Figures) -> Iterator[Pan
     if len(data.classes) > 1:
         bars = _bars(data.classes, boxes, lambda f: f.boxes)
         yield Panel(title="Boxes of each class", totals=by_box, bars=bars, zero_is_wrong=True)
-    bars = _bars(bin_names(HEIGHT_EDGES_PX), boxes, lambda f: f.heights)
+    bars = _without_empty_ends(_bars(bin_names(HEIGHT_EDGES_PX), boxes, lambda f: f.heights))
     yield Panel(title="Boxes by height, px", totals=by_box, bars=bars)
-    bars = _bars(bin_names(CROWD_EDGES), boxes, lambda f: f.per_picture)
+    bars = _without_empty_ends(_bars(bin_names(CROWD_EDGES), boxes, lambda f: f.per_picture))
     yield Panel(title="Pictures by number of boxes", totals=by_picture, bars=bars)
 
 
@@ -119,3 +119,9 @@ def _bars(
         (name, {split: Value(count=of(f)[i], share=of(f)[i] / max(sum(of(f)), 1)) for split, f in boxes.items()})
         for i, name in enumerate(names)
     ]
+
+
+def _without_empty_ends(bars: list[tuple[str, dict[str, Value]]]) -> list[tuple[str, dict[str, Value]]]:
+    """The bins from the first to the last that holds anything; all of them where none does."""
+    filled = [i for i, (_, values) in enumerate(bars) if any(value.count for value in values.values())]
+    return bars[filled[0] : filled[-1] + 1] if filled else bars

@@ -138,7 +138,7 @@ def boxed(sample: DetectionSample, room_wh: tuple[int, int]) -> ImageBgr:
     """
     pixels = fitted(read_picture(sample.path), *room_wh, enlarge=1.0).copy()
     scale = np.array([pixels.shape[1] / sample.size_wh[0], pixels.shape[0] / sample.size_wh[1]] * 2)
-    thickness = max(1, round(min(pixels.shape[:2]) / 240))
+    thickness = max(2, round(min(pixels.shape[:2]) / 240))
     for box, class_id, crowd in zip(sample.boxes_xyxy * scale, sample.class_ids, sample.crowd, strict=True):
         x1, y1, x2, y2 = (int(v) for v in np.rint(box))
         colour = CROWD_BGR if crowd else PALETTE[int(class_id) % len(PALETTE)]

@@ -15,7 +15,7 @@ from ..errors import shown
 from ..formats.strict_json import MOST, load_json
 from .pictures import PictureFinder
 from .problems import Findings, Place
-from .text_files import LIST_LEVELS, read_list
+from .text_files import LIST_LEVELS, UNSHOWABLE, read_list
 
 Id: TypeAlias = int | str
 # the size of the file is the limit: names in Chinese are written with six backslashes a sign by most tools
@@ -126,7 +126,7 @@ class _Reader:
         name = body.get("name")
         if id in self._category_ids:
             self._add(f"{where}.id", f"{shown(id)} is the id of another category already")
-        elif not isinstance(name, str) or not name.strip() or not name.isprintable():
+        elif not isinstance(name, str) or not name.strip() or UNSHOWABLE.search(name):
             self._add(f"{where}.name", f"must be text without control characters, not {shown(repr(name))}")
         elif name.strip() in self._categories.values():
             self._add(f"{where}.name", f"{shown(name)} is the name of another category already")

@@ -12,7 +12,7 @@ from .sheet import ALARM, FAINT, INK, LINE, SPLIT_COLOURS, Sheet
 WIDTH, MARGIN = 1200, 28
 NAME_WIDTH, NOTE_WIDTH = 250, 230
 TITLE_PX, HEADING_PX, NAME_PX, NOTE_PX = 26, 19, 16, 13
-BAR_HEIGHT, ROW_GAP = 14, 12
+BAR_HEIGHT, ROW_GAP = 16, 12
 TITLE_HEIGHT, HEADING_HEIGHT, AXIS_HEIGHT, PANEL_GAP = 50, 34, 26, 30
 MOST_ROWS = 1000
 SCALES = (0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0)
@@ -108,4 +108,4 @@ def _draw_bar(
         text, ink = f"{value.count} ({100 * value.share:.3g} %){value.note}", INK
     else:
         text, ink = f"none{value.note}", ALARM if zero_is_wrong else FAINT
-    sheet.text(end + 6, top - 2, text, size=NOTE_PX, colour=ink)
+    sheet.text(end + 6, top - 1, text, size=NOTE_PX, colour=ink)

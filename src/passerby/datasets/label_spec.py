@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..models import pa100k
 from ..models.convert import labels_from_texts
 from .problems import Findings, Place
 from .records import LabelSet
-from .text_files import numbered_lines, read_list
+from .text_files import UNSHOWABLE, numbered_lines, read_list
 
 NAMES_FILE = "label.txt"
 YAML_FILE = "labels.yaml"
@@ -135,7 +134,7 @@ def _check_numbers(numbers: Mapping[int, tuple[int, str]], findings: Findings) -
 def _wrong_name(name: str) -> str | None:
     if not name:
         return "the number has no name behind it"
-    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
+    if UNSHOWABLE.search(name):
         return f"the name {shown(name)} holds control characters"
     return None
 

@@ -8,11 +8,11 @@ import os
 import posixpath
 import re
 import stat
-import unicodedata
 from pathlib import Path
 
 from ..errors import shown
 from .problems import Findings, some
+from .text_files import UNSHOWABLE
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 INSIDE = "the path must lie inside the data set"
@@ -27,7 +27,7 @@ class PictureFinder:
 
     def __init__(self, root: Path, base: Path) -> None:
         self._root, self._base = Path(os.path.realpath(root)), base
-        self._real_folders: dict[Path, Path] = {}
+        self._outside: dict[Path, bool] = {}
         self._names: dict[Path, dict[str, str]] = {}
         self._leaving: list[str] = []
 
@@ -60,7 +60,10 @@ class PictureFinder:
 
     def _wrong_file(self, name: str, path: Path) -> str | None:
         try:
-            info = path.stat()
+            info = path.lstat()
+            is_link = stat.S_ISLNK(info.st_mode)
+            if is_link:
+                info = path.stat()
         except OSError as error:
             if error.errno not in _ABSENT:
                 return f"{shown(name)} cannot be read ({(error.strerror or 'input/output error').lower()})"
@@ -72,16 +75,17 @@ class PictureFinder:
             return f"{shown(name)} is no regular file"
         if info.st_size == 0:
             return f"input_empty: {shown(name)} has no bytes"
-        if self._leaves(path):
+        if self._leaves(path, is_link):
             self._leaving.append(name)
         return None
 
-    def _leaves(self, path: Path) -> bool:
-        folder = self._real_folders.get(path.parent)
-        if folder is None:
-            folder = self._real_folders[path.parent] = Path(os.path.realpath(path.parent))
-        real = Path(os.path.realpath(path)) if path.is_symlink() else folder / path.name
-        return not real.is_relative_to(self._root)
+    def _leaves(self, path: Path, is_link: bool) -> bool:
+        if is_link:
+            return not Path(os.path.realpath(path)).is_relative_to(self._root)
+        folder = path.parent
+        if folder not in self._outside:
+            self._outside[folder] = not Path(os.path.realpath(folder)).is_relative_to(self._root)
+        return self._outside[folder]
 
     def _guess(self, name: str) -> str | None:
         """The real name that was probably meant: other case, another suffix, or without `images/` before it."""
@@ -114,7 +118,7 @@ class PictureFinder:
 def _wrong_name(text: str, name: str) -> str | None:
     if not text.strip():
         return "the path is empty"
-    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
+    if UNSHOWABLE.search(text):
         return f"the path {shown(text)} holds control characters"
     if "\\" in text:
         return f"{shown(text)} has backslashes, write forward slashes"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,10 @@ from .problems import Findings, Place, some
 
 LIST_BYTES = 256 << 20
 LIST_LEVELS = 32
+TOO_LARGE = f"is larger than {LIST_BYTES >> 20} MiB"
 GROUPS_FILE = "groups.csv"
+# control characters, and halves of characters that no file can hold
+UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def read_list(root: Path, name: str, findings: Findings) -> bytes | None:
@@ -23,16 +27,21 @@ def read_list(root: Path, name: str, findings: Findings) -> bytes | None:
     """
     path = root / name
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
             findings.add(Place(file=name), "is no regular file")
             return None
+        if info.st_size > LIST_BYTES:
+            findings.add(Place(file=name), TOO_LARGE)
+            return None
         with path.open("rb") as file:
-            data = file.read(LIST_BYTES + 1)
+            # reading takes memory for as much as is asked for, so no more is asked for than there is
+            data = file.read(info.st_size + 1)
     except OSError as error:
         findings.add(Place(file=name), f"cannot be read ({(error.strerror or 'input/output error').lower()})")
         return None
-    if len(data) > LIST_BYTES:
-        findings.add(Place(file=name), f"is larger than {LIST_BYTES >> 20} MiB")
+    if len(data) > info.st_size:
+        findings.add(Place(file=name), "grows while it is read")
         return None
     return data
 
@@ -121,13 +130,14 @@ def require(root: Path, names: Mapping[str, str | None]) -> None:
         raise DatasetError("dataset_missing", "no such folder", input=str(root), hint="check dataset_dir")
     missing = [name for name in names if not (root / name).exists()]
     if missing:
+        nested = nested_folder(root, missing[0])
         hints = [names[name] for name in missing if names[name]]
-        hint = hints[0] if hints else _nested_hint(root, missing[0])
+        hint = nested or (hints[0] if hints else None)
         raise DatasetError("dataset_missing", f"{', '.join(missing)} missing", input=str(root), hint=hint)
 
 
-def _nested_hint(root: Path, name: str) -> str | None:
-    """Archives often unpack into a folder of their own: name it."""
+def nested_folder(root: Path, name: str) -> str | None:
+    """A hint at the folder below `root` that has a file of this name: archives often unpack into one of their own."""
     try:
         nested = next((child for child in sorted(root.iterdir()) if (child / name).is_file()), None)
     except OSError:
