@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from passerby.datasets.records import data_hash  # noqa: F401  (the real one hashes sets; the drawn set has its own)
 from passerby.errors import PasserbyError
 from passerby.networks.torch.pplcnet import PPLCNet
 from passerby.training.loop import train
@@ -60,7 +59,8 @@ class DrawnTask:
         kept = [row for row in rows if row not in corrupt]
         pictures = [drawn(row) for row in kept]
         inputs = np.stack([p for p, _ in pictures]) if pictures else np.zeros((0, 3, SIDE, SIDE), np.float32)
-        inputs = inputs + random.normal(0, 0.1, inputs.shape).astype(np.float32)
+        if not self.faults.get("still"):
+            inputs = inputs + random.normal(0, 0.1, inputs.shape).astype(np.float32)
         if tuple(place) in {tuple(bad) for bad in self.faults.get("nan", ())}:
             inputs[:, 0, 0, 0] = np.nan
         targets = np.stack([t for _, t in pictures]) if pictures else np.zeros((0, LABELS), np.float32)
@@ -110,6 +110,10 @@ def main() -> int:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if faults.get("command_line"):  # as under `passerby train`, whose frame has handlers of its own
+        from passerby.cli.run import _catch_signals
+
+        _catch_signals()
     try:
         result = train(DrawnTask(faults=faults), options(**recipe), output)
     except PasserbyError as error:
