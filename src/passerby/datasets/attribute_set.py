@@ -40,7 +40,10 @@ class ReadAttributes:
 
 
 def read_attribute_set(folder: Path) -> AttributeSet:
-    """Read and check a data set of labelled crops; see docs of the layout in `datasets`.
+    """Read and check a data set of labelled crops.
+
+    The folder has `label.txt` or `labels.yaml` or both (see `label_spec`), `train.txt`, `val.txt`, and where wanted
+    `test.txt` and `groups.csv`. A line of a list is a path below the folder, a tab, and for each label 1, 0 or -1.
 
     Raises:
         DatasetError: `dataset_missing` (a file of the layout), `dataset_invalid` with every problem.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from .check_figures import (
     size_figures,
     warn_about_boxes,
 )
-from .check_pictures import Progress, check_pictures
+from .check_pictures import Decoded, Progress, check_pictures
 from .check_report import Drawn, draw_report
-from .detection_set import ReadDetections, annotation_file, inspect_detection_set
+from .detection_set import IMAGES, ReadDetections, annotation_file, inspect_detection_set
 from .label_spec import NAMES_FILE, YAML_FILE
+from .near_copies import NearCopy, warn_about_near_copies
+from .pictures import warn_about_unlisted
 from .problems import InvalidDatasetError
 from .records import AttributeSet, DetectionSet
 from .text_files import nested_folder
@@ -33,6 +36,7 @@ DatasetFormat = Literal["MLClsDataset", "COCODetDataset"]
 FOLDER = "check_dataset"
 RESULT_FILE = "check_dataset_result.json"
 PROBLEMS_FILE = "problems.txt"
+NEAR_COPIES_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class CheckReport:
         warnings: what is odd, one sentence each.
         columns: of `groups.csv`: for each the number of its values by split, and `shared` between train and others.
         picture_sizes: smallest, middle and largest width and height, px; empty when no picture was decoded.
+        near_copies: pictures of two splits that are almost the same; empty when no picture was decoded.
         drawn: the pictures made of it, None without an output folder.
     """
 
@@ -53,6 +58,7 @@ class CheckReport:
     warnings: tuple[str, ...]
     columns: Mapping[str, Mapping[str, int]]
     picture_sizes: Mapping[str, Sequence[int]]
+    near_copies: tuple[NearCopy, ...]
     drawn: Drawn | None = None
 
     @property
@@ -86,6 +92,7 @@ class CheckReport:
             "splits": {split: found.to_json() for split, found in self.figures.items()},
             "picture_sizes": {name: list(values) for name, values in self.picture_sizes.items()},
             "columns": {name: dict(counts) for name, counts in self.columns.items()},
+            "near_copies": [dataclasses.asdict(copy) for copy in self.near_copies[:NEAR_COPIES_LISTED]],
             "contact_sheets": list(self.drawn.sheets) if self.drawn else [],
             "warnings": list(self.warnings),
         }
@@ -167,9 +174,9 @@ def _checked(
     else:
         read = inspect_detection_set(root)
     findings = read.findings
-    sizes: Mapping[str, tuple[int, int]] = {}
+    decoded: dict[str, Decoded] = {}
     if deep:
-        sizes = check_pictures(read.data.splits, read.places, findings, threads=threads, progress=progress)
+        decoded = check_pictures(read.data.splits, read.places, findings, threads=threads, progress=progress)
     findings.raise_any(root)
     figures: Mapping[str, AttributeFigures] | Mapping[str, DetectionFigures]
     if isinstance(read.data, AttributeSet):
@@ -178,16 +185,26 @@ def _checked(
         figures = detection_figures(read.data)
         warn_about_boxes(read.data, figures, findings)
     columns = column_figures(read.data.splits, findings)
+    listed = {sample.path for samples in read.data.splits.values() for sample in samples}
+    warn_about_unlisted(root / IMAGES, listed, findings)
+    hashes = {
+        split: {sample.file: decoded[sample.file].hash for sample in samples if sample.file in decoded}
+        for split, samples in read.data.splits.items()
+    }
+    near_copies = warn_about_near_copies(hashes, findings)
     report = CheckReport(
         data=read.data,
         figures=figures,
         warnings=tuple(findings.warnings),
         columns=columns,
-        picture_sizes=size_figures(sizes),
+        picture_sizes=size_figures([found.size_wh for found in decoded.values()]),
+        near_copies=near_copies,
         drawn=draw_report(read.data, figures, output, FOLDER) if output is not None else None,
     )
     if output is not None:
         _write_json(output / RESULT_FILE, report.to_json())
+        if (output / FOLDER / PROBLEMS_FILE).exists():  # of an earlier check
+            atomic_write(output / FOLDER / PROBLEMS_FILE, b"no problems\n")
     return report
 
 

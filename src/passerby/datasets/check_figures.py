@@ -161,11 +161,11 @@ def column_figures(
     return found
 
 
-def size_figures(sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
+def size_figures(sizes: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
     """The smallest, middle and largest width and height of the pictures, px; empty without pictures."""
     if not sizes:
         return {}
-    sides = np.array(list(sizes.values()))
+    sides = np.array(sizes)
     return {
         name: [int(column.min()), int(np.median(column)), int(column.max())]
         for name, column in zip(("width_px", "height_px"), sides.T, strict=True)

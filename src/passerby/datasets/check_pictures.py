@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes every picture of a data set, several at a time, and keeps of each its size or what is wrong with it.
+"""Decodes every picture of a data set, several at a time, and keeps of each its size and hash or what is wrong.
 
 Only the pictures being decoded are in memory, so a folder of any number of pictures costs no more than a few.
 """
@@ -18,6 +18,7 @@ from ..decode import decode_image
 from ..errors import InputError, shown
 from ..sources import read_file
 from ..types import ImageBgr
+from .near_copies import photo_hash
 from .problems import Findings, Place
 from .records import AttributeSample, DetectionSample
 
@@ -28,10 +29,10 @@ WAITING = 2  # pictures per thread that are decoded ahead of the one whose turn 
 
 
 class Decoded(NamedTuple):
-    """What a picture is: width and height in px, or the error that decoding it gave."""
+    """What a picture is: width and height in px, and its `near_copies.photo_hash`."""
 
-    size_wh: tuple[int, int] | None
-    error: str | None
+    size_wh: tuple[int, int]
+    hash: int
 
 
 def read_picture(path: Path) -> ImageBgr:
@@ -50,31 +51,31 @@ def check_pictures(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Mapping[str, tuple[int, int]]:
+) -> dict[str, Decoded]:
     """Decode each picture once; what does not decode or has another size than written becomes a finding.
 
     Args:
         splits: samples by split. places: where each of them is listed.
         threads: None for one a processor, at most four: more of them wait for the disk and for memory.
     Returns:
-        width and height of the pictures that decode, by `file`.
+        the pictures that decode, by `file`.
     """
     listed: dict[Path, list[tuple[AttributeSample | DetectionSample, Place]]] = {}
     for split, samples in splits.items():
         for sample, place in zip(samples, places[split], strict=True):
             listed.setdefault(sample.path, []).append((sample, place))
-    sizes: dict[str, tuple[int, int]] = {}
+    good: dict[str, Decoded] = {}
     decoded = _in_order(list(listed), threads or min(MOST_THREADS, os.cpu_count() or 1))
     for number, (mentions, found) in enumerate(zip(listed.values(), decoded, strict=True), 1):
         for sample, place in mentions:
-            if found.size_wh is None:
-                findings.add(place, f"{shown(sample.file)}: {found.error}")
+            if isinstance(found, str):
+                findings.add(place, f"{shown(sample.file)}: {found}")
             else:
-                sizes[sample.file] = found.size_wh
+                good[sample.file] = found
                 _compare(sample, place, found.size_wh, findings)
         if progress is not None:
             progress(number, len(listed))
-    return sizes
+    return good
 
 
 def _compare(
@@ -90,10 +91,12 @@ def _compare(
     )
 
 
-def _in_order(paths: Sequence[Path], threads: int) -> Iterator[Decoded]:
+def _in_order(paths: Sequence[Path], threads: int) -> Iterator[Decoded | str]:
     rest = iter(paths)
     with ThreadPoolExecutor(threads, thread_name_prefix="check") as pool:
-        ahead: deque[Future[Decoded]] = deque(pool.submit(_decode, path) for path in islice(rest, threads * WAITING))
+        ahead: deque[Future[Decoded | str]] = deque(
+            pool.submit(_decode, path) for path in islice(rest, threads * WAITING)
+        )
         try:
             while ahead:
                 done = ahead.popleft().result()
@@ -105,11 +108,13 @@ def _in_order(paths: Sequence[Path], threads: int) -> Iterator[Decoded]:
                 future.cancel()
 
 
-def _decode(path: Path) -> Decoded:
+def _decode(path: Path) -> Decoded | str:
+    """What the picture is, or what is wrong with it."""
     try:
-        height, width = read_picture(path).shape[:2]
+        pixels = read_picture(path)
+        height, width = pixels.shape[:2]
+        return Decoded((width, height), photo_hash(pixels))
     except InputError as error:
-        return Decoded(None, f"{error.name}, {error.happened}")
+        return f"{error.name}, {error.happened}"
     except MemoryError:
-        return Decoded(None, "out_of_memory, the picture does not fit into memory")
-    return Decoded((width, height), None)
+        return "out_of_memory, the picture does not fit into memory"

@@ -36,7 +36,6 @@ def draw_report(data: AttributeSet | DetectionSet, figures: Figures, output: Pat
 
     Raises:
         OutputError: a file cannot be written.
-        InputError: a picture cannot be read.
     """
 
     def write(name: str, picture: ImageBgr) -> str:

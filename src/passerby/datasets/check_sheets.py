@@ -8,12 +8,13 @@ are shown is drawn by lot, the same for the same data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..draw import PALETTE
-from ..errors import shown
+from ..errors import InputError, shown
 from ..types import ImageBgr
 from .check_pictures import read_picture
 from .records import UNKNOWN, AttributeSample, AttributeSet, DetectionSample, DetectionSet
@@ -34,8 +35,6 @@ def attribute_sheets(data: AttributeSet, split: str) -> Iterator[ImageBgr]:
 
     Returns:
         (H, W, 3) uint8 BGR each.
-    Raises:
-        InputError: a picture cannot be read.
     """
     count = len(data.label_set.labels)
     if not data.splits[split]:
@@ -63,7 +62,7 @@ def _labels_sheet(data: AttributeSet, split: str, labels: range, number: int) ->
             rng = np.random.default_rng((number, label, value))
             rows = np.flatnonzero(targets[:, label] == value)
             for place, sample in enumerate(sorted(rng.permutation(rows)[:most])):
-                pixels = read_picture(data.splits[split][sample].path)
+                pixels = _seen(data.splits[split][sample].path)
                 sheet.picture(left + place * (CROP_WH[0] + GAP), y, *CROP_WH, pixels)
             if not len(rows):
                 sheet.text(left, y + CROP_WH[1] / 2 - 10, "none", size=16, colour=ALARM if value else FAINT)
@@ -93,8 +92,6 @@ def detection_sheet(data: DetectionSet, split: str) -> ImageBgr | None:
 
     Returns:
         (H, W, 3) uint8 BGR; None for a split without pictures.
-    Raises:
-        InputError: a picture cannot be read.
     """
     samples = data.splits[split]
     if not samples:
@@ -126,7 +123,7 @@ def _telling(samples: Sequence[DetectionSample]) -> list[DetectionSample]:
         [(s.boxes_xyxy[:, 3] - s.boxes_xyxy[:, 1]).min() if len(s.boxes_xyxy) else np.inf for s in samples]
     )
     first = [int(counts.argmax()), int(heights.argmin()), int(counts.argmin())]
-    others = np.random.default_rng(0).permutation(len(samples)).tolist()
+    others = sorted(np.random.default_rng(0).permutation(len(samples)).tolist(), key=lambda i: counts[i] == 0)
     return [samples[i] for i in list(dict.fromkeys([*first, *others]))[:PICTURES]]
 
 
@@ -136,7 +133,7 @@ def boxed(sample: DetectionSample, room_wh: tuple[int, int]) -> ImageBgr:
     Returns:
         (h, w, 3) uint8 BGR, a copy.
     """
-    pixels = fitted(read_picture(sample.path), *room_wh, enlarge=1.0).copy()
+    pixels = fitted(_seen(sample.path), *room_wh, enlarge=1.0).copy()
     scale = np.array([pixels.shape[1] / sample.size_wh[0], pixels.shape[0] / sample.size_wh[1]] * 2)
     thickness = max(2, round(min(pixels.shape[:2]) / 240))
     for box, class_id, crowd in zip(sample.boxes_xyxy * scale, sample.class_ids, sample.crowd, strict=True):
@@ -162,7 +159,7 @@ def attribute_sample(data: AttributeSet, sample: AttributeSample) -> ImageBgr:
     most = (SAMPLE_CROP_HEIGHT - 2 * GAP) // SAMPLE_LINE - 1
     if len(lines) > most:
         lines = [*lines[: most - 1], (f"and {len(lines) - most + 1} more", True)]
-    pixels = fitted(read_picture(sample.path), SAMPLE_CROP_HEIGHT, SAMPLE_CROP_HEIGHT)
+    pixels = fitted(_seen(sample.path), SAMPLE_CROP_HEIGHT, SAMPLE_CROP_HEIGHT)
     sheet = Sheet(pixels.shape[1] + 2 * GAP + SAMPLE_TEXT_WIDTH, SAMPLE_CROP_HEIGHT + 2 * GAP)
     sheet.picture(GAP, GAP, pixels.shape[1], SAMPLE_CROP_HEIGHT, pixels)
     left, room = pixels.shape[1] + 3 * GAP, SAMPLE_TEXT_WIDTH - 2 * GAP
@@ -174,3 +171,14 @@ def attribute_sample(data: AttributeSet, sample: AttributeSample) -> ImageBgr:
         else:
             sheet.text(left, y, text, size=15, room=room)
     return sheet.bgr()
+
+
+def _seen(path: Path) -> ImageBgr:
+    """The pixels of a picture; in place of one that cannot be read a crossed sheet, for checks that decode nothing."""
+    try:
+        return read_picture(path)
+    except InputError:
+        pixels = np.full((96, 96, 3), 235, np.uint8)
+        for start, end in (((0, 0), (95, 95)), ((0, 95), (95, 0))):
+            cv2.line(pixels, start, end, ALARM[::-1], 2, cv2.LINE_AA)
+        return pixels

@@ -105,7 +105,7 @@ def _draw_bar(
     end = left + max(length * value.share, 1 if value.count else 0)
     sheet.box(left, top, end, top + BAR_HEIGHT - 2, colour)
     if value.count:
-        text, ink = f"{value.count} ({100 * value.share:.3g} %){value.note}", INK
+        text, ink = f"{value.count} ({100 * value.share:.1f} %){value.note}", INK
     else:
         text, ink = f"none{value.note}", ALARM if zero_is_wrong else FAINT
     sheet.text(end + 6, top - 1, text, size=NOTE_PX, colour=ink)

@@ -8,6 +8,7 @@ import os
 import posixpath
 import re
 import stat
+from collections.abc import Set
 from pathlib import Path
 
 from ..errors import shown
@@ -15,6 +16,7 @@ from .problems import Findings, some
 from .text_files import UNSHOWABLE
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+EXAMPLES = 3
 INSIDE = "the path must lie inside the data set"
 
 
@@ -113,6 +115,22 @@ class PictureFinder:
             stems = {posixpath.splitext(name)[0].casefold() + ".*": name for name in names}
             self._names[folder] = stems | {name.casefold(): name for name in names}
         return self._names[folder]
+
+
+def warn_about_unlisted(images: Path, listed: Set[Path], findings: Findings) -> None:
+    """Say how many files below `images` no list names; links to folders are not followed, hidden files not counted."""
+    count = 0
+    first: list[str] = []
+    for folder, folders, names in os.walk(images):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if not name.startswith(".") and path not in listed:
+                count += 1
+                first += [path.relative_to(images.parent).as_posix()] if len(first) < EXAMPLES else []
+    if count:
+        more = f" and {count - EXAMPLES} more" if count > EXAMPLES else ""
+        findings.warn(f"{count} files below {images.name} stand in no list: {some(first)}{more}")
 
 
 def _wrong_name(text: str, name: str) -> str | None:
