@@ -89,7 +89,7 @@ def test_a_built_in_file_explains_every_key_it_has(name: str) -> None:
                 "log_interval",
                 "kernel_option",
             )
-            only_attributes = ("group_by", "paddle_metrics", "thresholds")
+            only_attributes = ("group_by", "paddle_metrics")
             if key in (*other, *silent) or (loaded.kind == "detector" and key in only_attributes):
                 continue
             assert f"\n  {key}:" in text, key

@@ -70,11 +70,17 @@ def parse_overrides(
     """
     if isinstance(given, str):
         raise ArgumentError("bad_argument", f"overrides are a list, not the text {shown(given)}", hint=FORM)
-    if isinstance(given, Mapping):
-        pairs = [(str(key), value) for key, value in given.items()]
-    else:
-        pairs = [_pair(text) for text in given]
-    return [Override(path=_path(key, keys_at), value=value) for key, value in pairs]
+    pairs = given if isinstance(given, Mapping) else override_pairs(given)
+    return [Override(path=_path(str(key), keys_at), value=value) for key, value in pairs.items()]
+
+
+def override_pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """`Section.key=value` texts as keys and plain values.
+
+    Raises:
+        ArgumentError: `bad_argument`, no such form, or a value that is no YAML.
+    """
+    return dict(_pair(text) for text in texts)
 
 
 def _pair(text: str) -> tuple[str, Any]:

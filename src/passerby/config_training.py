@@ -107,18 +107,6 @@ def _size_hw(value: object) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _chosen_thresholds(value: object) -> str | float:
-    """A word, or one number for all labels."""
-    if isinstance(value, str):
-        if value in ("set", "tuned"):
-            return value
-        raise refuse(f"must be set, tuned or a number between 0 and 1, not {shown(value)}")
-    plain = number(value)
-    if not 0 <= plain <= 1:
-        raise refuse(f"must be between 0 and 1, not {shown(value)}")
-    return plain
-
-
 def _amp(value: object) -> object:
     """YAML 1.1 reads a bare OFF as false."""
     return "OFF" if value is False else value
@@ -127,7 +115,6 @@ def _amp(value: object) -> object:
 Weights = Annotated[Path | str, BeforeValidator(_weights)]
 FromZero = Annotated[float, BeforeValidator(_from_zero)]
 SizeHw = Annotated[tuple[int, int], BeforeValidator(_size_hw)]
-Thresholds = Annotated[str | float, BeforeValidator(_chosen_thresholds)]
 
 
 class GlobalSection(Section):
@@ -234,7 +221,6 @@ class EvaluateSection(Section):
     batch_size: BatchSize = 16
     group_by: tuple[str, ...] = ()
     paddle_metrics: bool = False
-    mistakes: CountFromZero = 24
 
     @model_validator(mode="before")
     @classmethod
@@ -247,10 +233,10 @@ class EvaluateSection(Section):
 
 
 class ExportSection(Section):
-    """Which weights to turn into a model file. Ours: `thresholds` it carries: as set, tuned on val, or one number."""
+    """Which weights to turn into a model file. Ours: the `thresholds` it carries: as set, tuned on val, or 0.5."""
 
     weight_path: Weights | None = None
-    thresholds: Thresholds = "set"
+    thresholds: Annotated[str, one_of("set", "tuned", "default")] = "set"
 
 
 class KernelOption(Section):

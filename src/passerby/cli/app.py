@@ -8,7 +8,7 @@ import typer
 
 from .._version import __version__
 from ..errors import ArgumentError
-from . import config, doctor, labels, models, options, output, predict
+from . import config, dataset, doctor, labels, models, module, options, output, predict, train
 
 app = typer.Typer(
     cls=options.group_with_examples(
@@ -28,6 +28,31 @@ app.command(
         "passerby predict street.jpg --cls-threshold default=0.7,hat=0.4",
     )
 )(predict.predict)
+app.add_typer(dataset.app, name="dataset")
+app.command(
+    cls=options.with_examples(
+        "passerby train my_data --output output --epochs 20",
+        "passerby train my_boxes -c PP-YOLOE-S_human.yaml -o Train.early_stopping=5",
+    )
+)(train.train)
+app.command(
+    cls=options.with_examples(
+        "passerby evaluate output/best_model/best_model.safetensors my_data",
+        "passerby evaluate passerby-attributes my_data --group-by camera --json",
+    )
+)(train.evaluate)
+app.command(
+    cls=options.with_examples(
+        "passerby export output/best_model/best_model.safetensors --output my_model",
+        "passerby export best_model.safetensors --dataset my_data --thresholds tuned --output my_model",
+    )
+)(train.export)
+app.command(
+    cls=options.with_examples(
+        "passerby module -c PP-LCNet_x1_0_pedestrian_attribute.yaml -o Global.mode=train -o Global.dataset_dir=my_data",
+        "passerby module -c my.yaml -o Global.mode=evaluate -o Evaluate.weight_path=my.onnx",
+    )
+)(module.module)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command(cls=options.with_examples("passerby labels", "passerby labels my_model.onnx --json"))(labels.labels)

@@ -1,4 +1,51 @@
 """Folders of labelled pictures for training: read, check, convert, split, pre-label. Needs no torch.
 
-Nothing in the inference half imports this room.
+Nothing in the inference half imports this room. The names below are loaded when first used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attribute_set import read_attribute_set
+    from .check import CheckReport, check_dataset
+    from .convert import convert_dataset
+    from .detection_set import read_detection_set
+    from .split import split_dataset
+    from .suggest import SuggestOptions, SuggestReport, suggest_labels
+
+__all__ = [
+    "CheckReport",
+    "SuggestOptions",
+    "SuggestReport",
+    "check_dataset",
+    "convert_dataset",
+    "read_attribute_set",
+    "read_detection_set",
+    "split_dataset",
+    "suggest_labels",
+]
+
+_HOMES = {
+    "CheckReport": "check",
+    "SuggestOptions": "suggest",
+    "SuggestReport": "suggest",
+    "check_dataset": "check",
+    "convert_dataset": "convert",
+    "read_attribute_set": "attribute_set",
+    "read_detection_set": "detection_set",
+    "split_dataset": "split",
+    "suggest_labels": "suggest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
