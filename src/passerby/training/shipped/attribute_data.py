@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...datasets.near_copies import NEAR_COPY_BITS, bits_apart, photo_hash
 from ...errors import DatasetError
 from .attribute_labels import ATTRIBUTE_COLUMNS, COLOUR_WORDS, LABEL_COUNT
 
@@ -26,7 +27,6 @@ STORED_HW = (320, 240)
 CONTEXT = 0.125  # of the box's side, kept on each side so that crops can be jittered outwards
 UNKNOWN = -1.0
 TWIN_IOU = 0.6  # an unlabelled box this close to a labelled one is the same person
-NEAR_COPY_BITS = 3  # of 64: copies of a photo in two exports differ by their stretching and JPEG only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +153,6 @@ def _decoded(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def photo_hash(image_bgr: NDArray[np.uint8]) -> int:
-    """64-bit difference hash: horizontal gradients of the photo at 9 x 8."""
-    gray = cv2.resize(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
-    bits = (gray[:, 1:] > gray[:, :-1]).ravel()
-    return int("".join("1" if b else "0" for b in bits), 2)
-
-
 def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[list[PersonBox], list[str]]:
     """Drop training boxes whose photo, or a near copy of it, is val for any box.
 
@@ -174,7 +167,7 @@ def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[li
     for box in boxes:
         if box.split != "train" or box.key in dropped:
             continue
-        distances = np.bitwise_count(val_hashes ^ np.uint64(hashes[box.photo]))
+        distances = bits_apart(val_hashes, np.uint64(hashes[box.photo]))
         if box.key in val_keys or (distances.size and int(distances.min()) <= NEAR_COPY_BITS):
             dropped.add(box.key)
     kept = [b for b in boxes if b.split == "val" or b.key not in dropped]
