@@ -166,8 +166,7 @@ class AttributeTask:
 
     def _freeze_statistics(self) -> None:
         """Undo for the backbone what `network.train()` did; dropout stands behind it and stays on."""
-        inner = getattr(self.network, "module", self.network)  # torch wraps the network when several devices train it
-        for name, child in inner.named_children():
+        for name, child in self.network.named_children():
             if not f"{name}.".startswith(BEHIND_THE_POOLING):
                 child.eval()
 
