@@ -6,6 +6,7 @@ Run as `python -m tests.training_child OUTPUT OPTIONS_JSON [FAULTS_JSON]`: train
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -114,12 +115,14 @@ def main() -> int:
         from passerby.cli.run import _catch_signals
 
         _catch_signals()
+    task = DrawnTask(faults=faults)
     try:
-        result = train(DrawnTask(faults=faults), options(**recipe), output)
+        result = train(task, options(**recipe), output)
     except PasserbyError as error:
         print(json.dumps({"error": error.name, "message": error.message}), flush=True)
         return error.exit_code
-    print(json.dumps({"epochs": result.epochs, "skipped": result.skipped}), flush=True)
+    weights = hashlib.sha256(b"".join(value.numpy().tobytes() for value in task.network.state_dict().values()))
+    print(json.dumps({"epochs": result.epochs, "skipped": result.skipped, "weights": weights.hexdigest()}), flush=True)
     return 0
 
 

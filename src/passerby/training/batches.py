@@ -7,12 +7,11 @@ that is resumed meets the batches that it would have met.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import PasserbyError
@@ -58,7 +57,7 @@ class _Prepared(Dataset[Any]):
 
 
 def prepared_batches(task: Task, part: Part, *, workers: int, device: torch.device) -> Iterator[Batch]:
-    """Batches in the order of `part`, on the device.
+    """Batches in the order of `part`, on the device, channels last.
 
     Args:
         workers: processes; 0 prepares each batch when it is asked for.
@@ -78,12 +77,6 @@ def prepared_batches(task: Task, part: Part, *, workers: int, device: torch.devi
         if isinstance(prepared, PasserbyError):
             raise prepared
         inputs, targets, left_out, files = prepared
-        yield Batch(_moved(inputs, device), _all_moved(targets, device), left_out, files)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    return tensor.to(device, non_blocking=True)
-
-
-def _all_moved(targets: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: _moved(tensor, device) for name, tensor in targets.items()}
+        inputs = inputs.to(device, non_blocking=True, memory_format=torch.channels_last)
+        targets = {name: tensor.to(device, non_blocking=True) for name, tensor in targets.items()}
+        yield Batch(inputs, targets, left_out, files)
