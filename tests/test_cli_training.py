@@ -1,0 +1,161 @@
+"""`passerby dataset|train|evaluate|export|module` as a user meets them: what is on stdout and stderr, the exit code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from passerby import cli
+from passerby.datasets.example import write_attribute_example, write_detection_example
+
+Run = Callable[..., tuple[int, str, str]]
+TINY = ["-o", "Train.scale=0.25", "-o", "Train.input_size=[64, 32]", "-o", "Train.workers=0", "-o", "Global.threads=1"]
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """`main` catches signals for the process it runs in; give pytest its own back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A command line in a folder of its own: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PASSERBY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PASSERBY_OFFLINE", "1")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(list(words))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dataset"], ["train"], ["evaluate"], ["export"], ["module"]]
+    + [["dataset", name] for name in ("check", "convert", "split", "suggest")],
+    ids=" ".join,
+)
+def test_help_starts_with_an_example(run: Run, words: list[str]) -> None:
+    code, out, err = run(*words, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Example:\n  passerby {' '.join(words)}")
+
+
+def test_a_sound_data_set(run: Run) -> None:
+    write_attribute_example(Path("data"), count=12)
+    code, out, err = run("dataset", "check", "data", "--output", "checked")
+    assert code == 0
+    assert out.endswith("data: no problems\n")
+    assert all(line.startswith("warning: ") for line in err.splitlines())
+    assert Path("checked/check_dataset/histogram.png").is_file()
+    code, out, err = run("dataset", "check", "data", "--json", "--quiet")
+    assert (code, err, json.loads(out)["dataset_type"]) == (0, "", "MLClsDataset")
+
+
+def test_a_data_set_with_problems(run: Run) -> None:
+    write_detection_example(Path("data"), count=8)
+    Path("data/images/0000.png").write_bytes(b"no picture")
+    code, out, err = run("dataset", "check", "data")
+    assert (code, out) == (2, "")
+    assert err.startswith("dataset_invalid: ")
+    assert "0000.png" in err
+    assert err.count("\n") == 1
+    code, out, _ = run("dataset", "check", "data", "--json")
+    assert (code, json.loads(out)["error"]["name"]) == (2, "dataset_invalid")
+    assert run("dataset", "check", "data", "--shallow")[0] == 0
+    assert run("dataset", "check", "nowhere")[0] == 2
+
+
+def test_the_whole_way(run: Run) -> None:
+    pytest.importorskip("torch")
+    write_attribute_example(Path("data"), count=24)
+    given = ["--epochs", "1", "--batch-size", "8", "--start-from", "none"]
+    code, out, err = run("train", "data", "--output", "out", *given, *TINY)
+    assert code == 0
+    assert "models.best.model_dir: out/best_model/inference\n" in out
+    assert "epoch 1/1 val mA" in err
+
+    code, out, err = run("evaluate", "out/best_model/best_model.safetensors", "data", "--output", "out", "--json", "-q")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(Path("out/evaluate_result.json").read_text("utf-8"))
+
+    code, out, _ = run("export", "out/best_model/best_model.safetensors", "--output", "mine", "--thresholds", "default")
+    assert code == 0
+    assert "model_dir: mine\n" in out
+    code, out, _ = run("labels", "mine/passerby-attributes.onnx", "--json")
+    assert [row["id"] for row in json.loads(out)] == ["hat", "backpack", "high_vis", "trousers", "shorts", "skirt"]
+
+    code, out, err = run("train", "data", "--output", "out", "--resume", *given, *TINY)
+    assert (code, json.loads(Path("out/train_result.json").read_text("utf-8"))["models"]["last"]["epoch"]) == (0, 1)
+
+
+def test_module_takes_the_originals_words(run: Run) -> None:
+    write_attribute_example(Path("data"), count=12)
+    file = "paddlex/configs/modules/pedestrian_attribute_recognition/PP-LCNet_x1_0_pedestrian_attribute.yaml"
+    words = ["-o", "Global.mode=check_dataset", "-o", "Global.dataset_dir=data"]
+    code, out, _ = run("module", "-c", file, *words)
+    assert code == 0
+    assert "attributes.num_classes: 6\n" in out
+    assert out.endswith("result: output/check_dataset_result.json\n")
+    assert json.loads(Path("output/check_dataset_result.json").read_text("utf-8"))["done_flag"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["module", "-c", "passerby-attributes", "-o", "Train.epoch_iters=3"], 2, "did you mean Train.epochs_iters?"),
+        (["module", "-c", "passerby-attributes", "-o", "Train.batch_size=x"], 2, "config_invalid: Train.batch_size"),
+        (["module", "-c", "nothing.yaml"], 2, "config_missing"),
+        (["module"], 2, "bad_argument"),
+        (["train", "nowhere"], 2, "dataset_missing"),
+        (["train", "data", "--epochs", "0", "--output", "o"], 2, "Train.epochs_iters: must be at least 1"),
+        (["evaluate", "gone.onnx", "data", "--output", "o"], 3, "model_missing"),
+        (["export", "gone.onnx"], 3, "model_missing"),
+        (["train", "data", "--output", "data/train.txt"], 5, "output_unwritable"),
+        (["train", "data", "-c", "PP-YOLOE-S_human"], 2, "dataset_missing"),
+        (["train", "data", "-c", "PP-LCNet_x1_0_pedestrian_attribute"], 3, "model_offline"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_one_line(run: Run, words: list[str], code: int, said: str) -> None:
+    pytest.importorskip("torch")
+    write_attribute_example(Path("data"), count=8)
+    got, out, err = run(*words)
+    assert (got, out) == (code, "")
+    assert said in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_attribute_example(tmp_path / "data", count=24)
+    words = ["train", "data", "--output", "out", "--epochs", "100000", "--start-from", "none", *TINY]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "passerby", *words], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    checkpoint = tmp_path / "out" / "checkpoints" / "latest.safetensors"
+    waited = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < waited:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.decode().splitlines()[-1].startswith("interrupted: ")
+    assert checkpoint.is_file()
+    body = json.loads((tmp_path / "out" / "train_result.json").read_text("utf-8"))
+    assert (body["done_flag"], body["err_type"]) == (False, "interrupted")
