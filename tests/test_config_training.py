@@ -131,8 +131,6 @@ def test_the_originals_recipes_are_the_defaults() -> None:
         ("Train.pretrain_weight_path=a=b.pdparams", Path("a=b.pdparams")),
         ("Global.device=gpu:0,1", "gpu:0,1"),
         ("CheckDataset.split.enable=True", True),
-        ("Evaluate.group_by=camera", ("camera",)),
-        ("Evaluate.group_by=[camera, person]", ("camera", "person")),
     ],
 )
 def test_overrides_are_read_as_yaml(text: str, expected: object) -> None:
@@ -140,6 +138,11 @@ def test_overrides_are_read_as_yaml(text: str, expected: object) -> None:
     for part in text.partition("=")[0].split("."):
         value = getattr(value, part)
     assert value == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("camera", ("camera",)), ("[camera, person]", ("camera", "person"))])
+def test_one_column_or_several(text: str, expected: tuple[str, ...]) -> None:
+    assert load_training_config("passerby-attributes", [f"Evaluate.group_by={text}"]).Evaluate.group_by == expected
 
 
 def test_overrides_come_as_a_mapping_too_and_the_last_one_wins() -> None:
@@ -213,3 +216,10 @@ def test_the_originals_urls_of_weights_are_names() -> None:
 def test_a_resolved_file_reads_back_to_the_same(name: str) -> None:
     config = resolved(load_training_config(name, ["Train.pretrain_weight_path=null", "Global.dataset_dir='my: data'"]))
     assert resolved(load_training_config(load_yaml(config_yaml(config).encode("utf-8")).value)) == config
+
+
+@pytest.mark.parametrize("override", ["Evaluate.group_by=camera", "Evaluate.paddle_metrics=true"])
+def test_figures_that_only_attributes_have(override: str) -> None:
+    with pytest.raises(ConfigError, match="is for attribute networks"):
+        load_training_config(S_HUMAN, [override])
+    load_training_config("passerby-attributes", [override])

@@ -328,7 +328,7 @@ ONLY: Mapping[Kind, tuple[str, ...]] = {
 
 def _kind_problems(document: Document) -> list[Problem]:
     """Keys that the named network cannot follow, and sizes that it cannot take."""
-    top, train = document.value.get("Global"), document.value.get("Train")
+    top, train = document.value.get("Global"), document.value.get("Train") or {}
     entry = ENTRIES.get(str(top.get("model"))) if isinstance(top, Mapping) else None
     if entry is None or not isinstance(train, Mapping):
         return []
@@ -342,5 +342,23 @@ def _kind_problems(document: Document) -> list[Problem]:
     metric = train.get("metric")
     if metric is not None and metric not in METRICS[entry.kind]:
         found["metric"] = f"must be one of {', '.join(METRICS[entry.kind])}, not {shown(metric)}"
+    problems = _evaluation_problems(document, entry.kind)
     lines = document.lines
-    return [Problem(path=f"Train.{k}", text=text, line=line_of(("Train", k), lines)) for k, text in found.items()]
+    return problems + [
+        Problem(path=f"Train.{k}", text=text, line=line_of(("Train", k), lines)) for k, text in found.items()
+    ]
+
+
+def _evaluation_problems(document: Document, kind: Kind) -> list[Problem]:
+    section = document.value.get("Evaluate")
+    if kind == "attributes" or not isinstance(section, Mapping):
+        return []
+    return [
+        Problem(
+            path=f"Evaluate.{key}",
+            text="is for attribute networks, Global.model is a detector",
+            line=line_of(("Evaluate", key), document.lines),
+        )
+        for key in ("group_by", "paddle_metrics")
+        if section.get(key)
+    ]
