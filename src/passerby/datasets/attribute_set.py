@@ -6,7 +6,7 @@ Everything but the pixels is checked, and all problems come in one report; the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,19 +53,23 @@ def read_attribute_set(folder: Path) -> AttributeSet:
     return read.data
 
 
-def inspect_attribute_set(folder: Path) -> ReadAttributes:
+def inspect_attribute_set(folder: Path, *, needed: Sequence[str] = ("train", "val")) -> ReadAttributes:
     """Read a data set and keep what is wrong as findings.
 
+    Args:
+        folder: of the data set.
+        needed: splits that must be there; the others are read where they are.
     Raises:
         DatasetError: `dataset_missing`.
     """
     labels_file = NAMES_FILE if not (folder / YAML_FILE).exists() else YAML_FILE
-    require(folder, {labels_file: None, "train.txt": None, "val.txt": "make one with `passerby dataset split`"})
+    hints = {"val": "make one with `passerby dataset split`"}
+    require(folder, {labels_file: None} | {f"{split}.txt": hints.get(split) for split in needed})
     findings = Findings()
     label_set = read_label_set(folder, findings)
     columns = read_columns(folder, findings)
     lists = _Lists(folder, len(label_set.labels) if label_set else None, columns, findings)
-    splits = [split for split in SPLITS if split in ("train", "val") or (folder / f"{split}.txt").exists()]
+    splits = [split for split in SPLITS if split in needed or (folder / f"{split}.txt").exists()]
     for split in splits:
         lists.read(split)
     lists.finish()
@@ -174,6 +178,8 @@ def warn_about_shared_files(files: Mapping[str, set[str]], findings: Findings) -
 def _warn_about_labels(data: AttributeSet, findings: Findings) -> None:
     """Labels that training or measuring cannot do anything with."""
     for split in ("train", "val"):
+        if split not in data.splits:
+            continue
         targets = data.targets(split)
         if not len(targets):
             continue

@@ -76,20 +76,18 @@ def read_detection_set(folder: Path) -> DetectionSet:
     return read.data
 
 
-def inspect_detection_set(folder: Path) -> ReadDetections:
+def inspect_detection_set(folder: Path, *, needed: Sequence[str] = ("train", "val")) -> ReadDetections:
     """Read a data set and keep what is wrong as findings.
 
+    Args:
+        folder: of the data set.
+        needed: splits that must be there, `train` among them; the others are read where they are.
     Raises:
         DatasetError: `dataset_missing`.
     """
-    require(
-        folder,
-        {
-            annotation_file("train"): None,
-            annotation_file("val"): "make one with `passerby dataset split`",
-            IMAGES: "the pictures lie in a folder called images",
-        },
-    )
+    hints = {"val": "make one with `passerby dataset split`"}
+    wanted = {annotation_file(split): hints.get(split) for split in needed}
+    require(folder, wanted | {IMAGES: "the pictures lie in a folder called images"})
     findings = Findings()
     finder = PictureFinder(folder, folder / IMAGES)
     columns = read_columns(folder, findings)
@@ -97,7 +95,7 @@ def inspect_detection_set(folder: Path) -> ReadDetections:
     files = {
         split: read_coco(folder, name, finder, findings)
         for split, name in names.items()
-        if split in ("train", "val") or (folder / name).exists()
+        if split in needed or (folder / name).exists()
     }
     train = files["train"]
     classes = tuple(train.categories.values()) if train else ()

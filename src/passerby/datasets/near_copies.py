@@ -7,6 +7,7 @@ how good it is, so near copies across splits are told to the user by `split` and
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def near_pairs(hashes: Sequence[int | None], *, most_bits: int = NEAR_COPY_BITS)
         if value is not None and TELLING_BITS <= value.bit_count() <= 64 - TELLING_BITS:
             alike.setdefault(value, []).append(i)
     for places in alike.values():
-        yield from ((a, b, 0) for a, b in zip(places, places[1:], strict=False))
+        yield from ((a, b, 0) for a, b in itertools.pairwise(places))
     first = np.array([places[0] for places in alike.values()], np.int64)
     for a, b, bits in _close(np.array(list(alike), np.uint64), most_bits):
         i, j = sorted((int(first[a]), int(first[b])))
