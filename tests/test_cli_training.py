@@ -159,3 +159,47 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     assert checkpoint.is_file()
     body = json.loads((tmp_path / "out" / "train_result.json").read_text("utf-8"))
     assert (body["done_flag"], body["err_type"]) == (False, "interrupted")
+
+
+def test_a_split_by_camera_and_one_by_near_copies(run: Run) -> None:
+    write_attribute_example(Path("data"), count=24)
+    before = Path("data/train.txt").read_bytes()
+    code, out, _ = run("dataset", "split", "data", "--train", "50", "--val", "50", "--group-by", "camera", "--json")
+    assert code == 0
+    assert Path("data/train.txt.bak").read_bytes() == before
+    assert {name: figures["groups"] for name, figures in json.loads(out)["splits"].items()} == {"train": 1, "val": 1}
+    code, out, _ = run("dataset", "split", "data", "--output", "new", "--near-copies", "ignore", "--seed", "3")
+    assert code == 0
+    assert "splits.train.percent: " in out
+    assert run("dataset", "check", "new", "--quiet") == (0, "", "")
+
+
+def test_check_dataset_splits_where_the_file_says_so(run: Run) -> None:
+    write_detection_example(Path("data"), count=12)
+    words = ["-o", "CheckDataset.split.enable=true", "-o", "Global.dataset_dir=data"]
+    code, _, err = run("module", "-c", "PP-YOLOE-S_human.yaml", *words)
+    assert (code, "CheckDataset.split.train_percent is not set" in err) == (2, True)
+    words += ["-o", "CheckDataset.split.train_percent=50", "-o", "CheckDataset.split.val_percent=50"]
+    code, _, err = run("module", "-c", "PP-YOLOE-S_human.yaml", *words)
+    assert code == 0
+    body = json.loads(Path("output/check_dataset_result.json").read_text("utf-8"))
+    assert (body["attributes"]["train_samples"], body["attributes"]["val_samples"]) == (6, 6)
+    assert body["split"]["seed"] == 0
+
+
+def test_without_torch_the_extra_is_named_and_the_check_still_works(tmp_path: Path) -> None:
+    """A process in which torch cannot be imported, as with the base dependencies alone."""
+    write_attribute_example(tmp_path / "data", count=8)
+    code = "import sys; sys.modules['torch'] = None; from passerby.cli import main; sys.exit(main(sys.argv[1:]))"
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+
+    refused = run("train", "data")
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("engine_missing: ")
+    assert "pip install 'passerby[train]'" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert run("dataset", "check", "data", "--output", "checked").returncode == 0
+    assert (tmp_path / "checked" / "check_dataset_result.json").is_file()

@@ -14,6 +14,8 @@ import typer
 
 from passerby.cli.app import app
 from passerby.config import load_pipeline_config
+from passerby.config_schema import Section
+from passerby.config_training import TrainingConfig, load_training_config
 from passerby.errors import PasserbyError
 from passerby.formats.safe_yaml import load_yaml
 
@@ -60,6 +62,8 @@ def test_shown_yaml_and_python_can_be_read(page: Path) -> None:
         value = load_yaml(block.encode("utf-8")).value
         if isinstance(value, dict) and "pipeline_name" in value:
             load_pipeline_config(value)
+        if isinstance(value, dict) and "Global" in value:
+            load_training_config(value)
     for line, block in blocks(page, "python"):
         compile(block, f"{page.name}:{line}", "exec", ast.PyCF_ONLY_AST)
 
@@ -75,3 +79,20 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_names_every_key_of_a_training_file() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8").partition("## Training files")[2]
+    words = set(re.findall(r"[A-Za-z_]\w*", text))
+    plain = {"model", "mode", "dataset_dir", "device", "output", "enable", "src_dataset_type", "input", "model_dir"}
+    plain |= {"train_percent", "val_percent", "log_interval", "eval_interval", "run_mode"}
+
+    def keys(section: type[Section]) -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            yield name
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                yield from keys(field.annotation)
+
+    assert (
+        not set(keys(TrainingConfig)) - words - plain - {"Train", "Evaluate", "Export", "Predict", "convert", "split"}
+    )

@@ -277,23 +277,6 @@ def test_a_longer_warm_up_than_the_run_is_cut(crops: Path, tmp_path: Path, caplo
     assert load_yaml((tmp_path / "config.yaml").read_bytes()).value["Train"]["warmup_steps"] == 1
 
 
-def test_without_torch_the_extra_is_named_and_the_check_still_works(crops: Path, tmp_path: Path) -> None:
-    """A process in which torch cannot be imported, as with the base dependencies alone."""
-    code = "import sys; sys.modules['torch'] = None; from passerby.cli import main; sys.exit(main(sys.argv[1:]))"
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", code, *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
-
-    refused = run("train", str(crops))
-    assert refused.returncode == 4
-    assert refused.stderr.startswith("engine_missing: ")
-    assert "pip install 'passerby[train]'" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert run("dataset", "check", str(crops), "--output", "checked").returncode == 0
-    assert (tmp_path / "checked" / "check_dataset_result.json").is_file()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_shipped_attribute_model_learns_labels_of_ones_own(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +30,14 @@ class Layout(str, Enum):
 
     MLClsDataset = "MLClsDataset"
     COCODetDataset = "COCODetDataset"
+
+
+class NearCopies(str, Enum):
+    """What a split does about them."""
+
+    warn = "warn"
+    together = "together"
+    ignore = "ignore"
 
 
 LAYOUT_HELP = "MLClsDataset (labels of people) or COCODetDataset (boxes)"
@@ -66,9 +74,7 @@ def check(
             body = {"done_flag": False, "input": folder, "error": {"name": error.name, "message": error.message}}
             output.put(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
         raise
-    if not quiet:
-        for warning in report.warnings:
-            say(f"warning: {shown(warning, 400)}")
+    _warn(report.warnings, quiet=quiet)
     _deliver(report.to_json(), as_json=as_json, quiet=quiet)
     if not as_json and not quiet:
         output.put(f"{shown(folder, 200)}: no problems\n")
@@ -108,7 +114,7 @@ def convert(
 @app.command(
     cls=options.with_examples(
         "passerby dataset split my_data --train 80 --val 20",
-        "passerby dataset split my_data --train 70 --val 20 --test 10 --group-by person",
+        "passerby dataset split my_data --train 70 --val 20 --test 10 --group-by person --near-copies together",
     )
 )
 def split(
@@ -120,17 +126,34 @@ def split(
         str | None,
         typer.Option("--group-by", metavar="COLUMN", help="Keep pictures of one value of groups.csv in one split."),
     ] = None,
+    near_copies: Annotated[
+        NearCopies, typer.Option("--near-copies", help="What happens to pictures that are nearly the same.")
+    ] = NearCopies.warn,
+    target: Annotated[
+        str | None, typer.Option("--output", metavar="DIR", help="New folder for the split data set; default in place.")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link the pictures into the new folder, do not copy.")] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another one gives another split.")] = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Share the pictures out to train, val and test anew; the old lists are kept beside the new ones."""
-    options.set_up_logging(quiet=quiet, verbose=False)
-    from ..datasets import split_dataset
+    """Share the pictures out to train, val and test anew; in place, the old lists are kept as *.bak.
 
-    report = split_dataset(
-        Path(folder), train_percent=train, val_percent=val, test_percent=test, seed=seed, group_by=group_by
+    Every class is shared out as the pictures are. Near copies in two splits make figures too good: they are named, or
+    kept together.
+    """
+    options.set_up_logging(quiet=quiet, verbose=False)
+    from ..datasets import SplitOptions, split_dataset
+
+    wanted = SplitOptions(
+        seed=seed,
+        group_by=group_by,
+        near_copies=near_copies.value,
+        output=None if target is None else Path(target),
+        pictures="link" if link else "copy",
     )
+    report = split_dataset(Path(folder), train_percent=train, val_percent=val, test_percent=test, options=wanted)
+    _warn(report.warnings, quiet=quiet)
     _deliver(report.to_json(), as_json=as_json, quiet=quiet)
 
 
@@ -176,6 +199,11 @@ def suggest(
     )
     report = suggest_labels(Path(folder), output=Path(target), options=wanted)
     _deliver(report.to_json(), as_json=as_json, quiet=quiet)
+
+
+def _warn(warnings: Iterable[str], *, quiet: bool) -> None:
+    for warning in () if quiet else warnings:
+        say(f"warning: {shown(warning, 400)}")
 
 
 def _deliver(body: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from .check import CheckReport, check_dataset
     from .convert import convert_dataset
     from .detection_set import read_detection_set
-    from .split import split_dataset
+    from .split import SplitOptions, split_dataset
+    from .split_report import SplitReport
     from .suggest import SuggestOptions, SuggestReport, suggest_labels
 
 __all__ = [
     "CheckReport",
+    "SplitOptions",
+    "SplitReport",
     "SuggestOptions",
     "SuggestReport",
     "check_dataset",
@@ -30,6 +33,8 @@ __all__ = [
 
 _HOMES = {
     "CheckReport": "check",
+    "SplitOptions": "split",
+    "SplitReport": "split_report",
     "SuggestOptions": "suggest",
     "SuggestReport": "suggest",
     "check_dataset": "check",

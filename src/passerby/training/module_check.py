@@ -49,7 +49,9 @@ def check(config: TrainingConfig, say: Say) -> dict[str, Any]:
             seed=config.Global.seed,
             group_by=section.split.group_by,
         )
-        say(f"split {shown(folder, 200)} anew")
+        say(f"split {shown(folder, 200)} anew; lists of before: {', '.join(split.kept) or 'the same'}")
+        for warning in split.warnings:
+            say(f"warning: {shown(warning, 400)}")
         done["split"] = split.to_json()
     found = check_dataset(
         folder, format=layout, output=config.Global.output, deep=section.deep, progress=progress_lines(say, "checked")
