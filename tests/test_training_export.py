@@ -112,6 +112,8 @@ def test_answers_are_those_of_the_torch_network(tmp_path: Path) -> None:
     recipe = read_onnx(report.model_file.read_bytes()).metadata.input
     with torch.no_grad():
         scores = network(torch.from_numpy(to_network_input(picture, recipe)))[1]
+    assert 0.01 < float(scores.std())
+    assert 0.1 < float(scores.max()) < 0.999
     found = next(model.predict(picture))
     assert found.persons[0].score == pytest.approx(float(scores.max()), abs=1e-4)
 
@@ -290,6 +292,17 @@ def test_a_detector_of_several_classes_and_another_size(detector: ExportReport, 
     config = tiny.config(model_dir=str(detector.folder), threshold=0.1)
     with create_pipeline(config=config, device="cpu") as pipeline:
         assert next(pipeline.predict(tiny.picture(7))).persons
+
+
+def test_a_detectors_tuned_threshold_holds_in_place_of_the_stock_one(detector: ExportReport) -> None:
+    scores = next(create_model("mine", detector.folder, device="cpu", threshold=0.0).predict(tiny.picture(7))).scores
+    least = float(np.sort(scores)[-3])
+    store_thresholds(detector.folder, [least, least])
+    for threshold, count in ((0.5, 2), (0.0, len(scores))):
+        config = tiny.config(model_dir=str(detector.folder), threshold=threshold)
+        with create_pipeline(config=config, device="cpu") as pipeline:
+            assert len(next(pipeline.predict(tiny.picture(7))).persons) == count
+    assert len(next(create_model("mine", detector.folder, device="cpu").predict(tiny.picture(7))).persons) == 2
 
 
 # --- the folder's second file -------------------------------------------------------------------------------------

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from passerby.formats.metadata import InputRecipe
 from passerby.networks.torch.pplcnet import PPLCNet
 from passerby.networks.torch.ppyoloe import PPYOLOE
+from passerby.preprocess import to_network_input
 from passerby.training.weights_file import write_tensors
+
+from . import tiny
 
 SITE_LABELS = [
     {"id": "hat", "en": "Hard hat", "zh": "安全帽", "group": ""},
@@ -29,24 +35,47 @@ TRAINING = {
 }
 
 
-def shaken(network: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
-    """The network with every parameter and statistic away from its initial value, ready for inference."""
-    generator = torch.Generator().manual_seed(seed)
+def settled(network: torch.nn.Module, input_hw: tuple[int, int]) -> torch.nn.Module:
+    """The network ready to infer, with statistics measured on pictures.
+
+    Without these the activations of a random network grow beyond all bounds, and every answer is 0 or 1.
+    """
+    recipe = InputRecipe(height=input_hw[0], width=input_hw[1], interpolation="linear")
+    pictures = [torch.from_numpy(to_network_input(tiny.picture(100 + seed), recipe)) for seed in range(4)]
+    network.train()
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if "proj_conv" not in name:
-                value.add_(0.1 * torch.rand(value.shape, generator=generator))
+        for _ in range(60):  # the statistics of a layer settle when those before it have
+            network(torch.cat(pictures))
     return network.eval()
 
 
-def write_attribute_weights(path: Path, *, thresholds: list[float | None] | None = None, **changes: Any) -> PPLCNet:
-    """Three labels whose probabilities stay close to `SITE_PROBABILITIES`, whatever the picture."""
+@functools.cache
+def _attribute_network() -> PPLCNet:
     torch.manual_seed(0)
-    network = shaken(PPLCNet(len(SITE_LABELS), scale=0.25))
+    network = settled(PPLCNet(len(SITE_LABELS), scale=0.25), (64, 48))
     assert isinstance(network, PPLCNet)
     with torch.no_grad():
         network.fc.weight.copy_(1e-4 * torch.randn(network.fc.weight.shape))
         network.fc.bias.copy_(torch.logit(torch.tensor(SITE_PROBABILITIES)))
+    return network
+
+
+@functools.cache
+def _detector_network() -> PPYOLOE:
+    torch.manual_seed(1)
+    network = settled(PPYOLOE(depth=0.33, width=0.0625, num_classes=2), (96, 160))
+    assert isinstance(network, PPYOLOE)
+    with torch.no_grad():
+        for layer in (*network.yolo_head.pred_cls, *network.yolo_head.pred_reg):
+            layer.weight.copy_(0.003 * torch.randn(layer.weight.shape))
+        for layer in network.yolo_head.pred_cls:
+            layer.bias.zero_()
+    return network
+
+
+def write_attribute_weights(path: Path, *, thresholds: list[float | None] | None = None, **changes: Any) -> PPLCNet:
+    """Three labels whose probabilities stay close to `SITE_PROBABILITIES`, whatever the picture."""
+    network = copy.deepcopy(_attribute_network())
     description = {
         "kind": "attributes",
         "network": {"scale": 0.25},
@@ -63,13 +92,7 @@ def write_attribute_weights(path: Path, *, thresholds: list[float | None] | None
 
 def write_detector_weights(path: Path, **changes: Any) -> PPYOLOE:
     """Two classes, an input of 96 x 160; finds boxes of no meaning."""
-    torch.manual_seed(1)
-    network = shaken(PPYOLOE(depth=0.33, width=0.0625, num_classes=2))
-    assert isinstance(network, PPYOLOE)
-    with torch.no_grad():
-        for layer in network.yolo_head.pred_cls:
-            layer.weight.copy_(0.3 * torch.randn(layer.weight.shape))
-            layer.bias.zero_()
+    network = copy.deepcopy(_detector_network())
     labels = [
         {"id": "walker", "en": "Walker", "zh": "行人", "group": ""},
         {"id": "rider", "en": "Rider", "zh": "骑车人"},

@@ -256,8 +256,9 @@ class Pipeline:
     ) -> Choices:
         if labels not in ("paddle", "en", "zh", "both"):
             raise ArgumentError("bad_argument", f"labels is {shown(labels)}", hint='use "paddle", "en", "zh" or "both"')
-        det = self._config.detection.threshold if det_threshold is None else det_threshold
-        cls = self._default_thresholds() if cls_threshold is None else cls_threshold
+        stock_det, stock_cls = self._default_thresholds()
+        det = stock_det if det_threshold is None else det_threshold
+        cls = stock_cls if cls_threshold is None else cls_threshold
         metadata = self._classifier_model.metadata
         attributes = [i for i, label in enumerate(metadata.labels) if label.group not in COLOUR_GROUPS]
         thresholds = np.full(len(metadata.labels), np.inf, np.float32)  # colours are no labels: they never hold
@@ -270,15 +271,19 @@ class Pipeline:
             det_threshold=one_threshold(det, what="det_threshold"), cls_thresholds=thresholds, label_style=labels
         )
 
-    def _default_thresholds(self) -> ClassThreshold:
-        """The configuration's; its stock number gives way to thresholds that were chosen for the model's own labels.
+    def _default_thresholds(self) -> tuple[ClassThreshold, ClassThreshold]:
+        """The configuration's; its stock numbers give way to thresholds that were chosen for the model's own labels.
 
         So a fine-tuned model runs as it was tuned when nothing but `model_dir` changes. `{default: 0.7}` and
         `cls_threshold=0.7` mean 0.7 with every model.
         """
-        given = self._config.classification.threshold
-        stock = given == configuration.CLASSIFICATION_THRESHOLD
-        return {} if stock and self._classifier_model.metadata.own_thresholds else given
+        det, cls = self._config.detection.threshold, self._config.classification.threshold
+        finder, classifier = self._detector_model.metadata, self._classifier_model.metadata
+        if det == configuration.DETECTION_THRESHOLD and finder.own_thresholds:
+            det = finder.thresholds[0]
+        if cls == configuration.CLASSIFICATION_THRESHOLD and classifier.own_thresholds:
+            cls = {}
+        return det, cls
 
     def _stages_on(self, device: Device) -> Stages:
         """The networks on a device, made once a process: an engine's threads do not survive a fork."""

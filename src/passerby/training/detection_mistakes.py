@@ -22,7 +22,7 @@ from ..detector import Detections
 from ..errors import PasserbyError
 from ..types import ImageBgr
 
-IOU = 0.5
+IOU, TOUCH = 0.5, 0.1
 MOST, PER_PICTURE = 20, 2
 COLUMNS, GAP, MARGIN = 4, 12, 16
 CELL_WIDTH, PICTURE_HEIGHT, TEXT_HEIGHT = 300, 230, 58
@@ -52,7 +52,9 @@ class Mistake:
     Attributes:
         row: of the picture. box_xyxy: (4,) px. class_id: said, or true of a missed one.
         score: of a false box; of a missed one the best score of a box on it, 0 without any.
-        missed: which of the two. other: class of the true box under a false one, None where nothing is.
+        missed: which of the two.
+        other: class of the true box that a false one overlaps most, None where it touches none.
+        overlap: with that one, IoU.
     """
 
     row: int
@@ -61,6 +63,7 @@ class Mistake:
     score: float
     missed: bool
     other: int | None = None
+    overlap: float = 0.0
 
 
 def match(sample: DetectionSample, found: Detections) -> Matched:
@@ -145,10 +148,10 @@ def _false_boxes(row: int, sample: DetectionSample, found: Detections, matched: 
     overlap = np.nan_to_num(geometry.iou(found.boxes_xyxy, sample.boxes_xyxy))
     mistakes = []
     for box in np.flatnonzero(matched.counted & ~matched.hits):
-        best = int(overlap[box].argmax()) if overlap.shape[1] else -1
-        below = int(sample.class_ids[best]) if best >= 0 and overlap[box, best] >= IOU else None
-        score = float(found.scores[box])
-        mistakes.append(Mistake(row, found.boxes_xyxy[box], int(found.class_ids[box]), score, False, below))
+        shared = float(overlap[box].max(initial=0.0))
+        below = int(sample.class_ids[int(overlap[box].argmax())]) if shared > 0 else None
+        score, kind = float(found.scores[box]), int(found.class_ids[box])
+        mistakes.append(Mistake(row, found.boxes_xyxy[box], kind, score, False, below, shared))
     return mistakes
 
 
@@ -204,12 +207,13 @@ def _words(mistake: Mistake, classes: Sequence[str]) -> tuple[str, str]:
         height = round(float(mistake.box_xyxy[3] - mistake.box_xyxy[1]))
         best = f"best score on it {mistake.score:.2f}" if mistake.score else "no box on it at any score"
         return f"missed: {name}", f"{height} px high, {best}"
-    if mistake.other is None:
-        return f"false: {name} {mistake.score:.2f}", "nothing is labelled there"
-    same = mistake.other == mistake.class_id
-    return f"false: {name} {mistake.score:.2f}", (
-        "a second box on one that is found" if same else f"labelled {classes[mistake.other]}"
-    )
+    said = f"false: {name} {mistake.score:.2f}"
+    if mistake.other is None or mistake.overlap < TOUCH:
+        return said, "nothing is labelled there"
+    other = classes[mistake.other]
+    if mistake.overlap < IOU:
+        return said, f"overlaps {other} by {mistake.overlap:.2f}, {IOU:g} is needed"
+    return said, "a second box on the same one" if mistake.other == mistake.class_id else f"labelled {other}"
 
 
 def view_of(
@@ -227,10 +231,10 @@ def view_of(
             cv2.rectangle(view, corners[:2], corners[2:], shade, thickness)
 
     for box in found.boxes_xyxy[found.scores > threshold]:
-        draw(box, FOUND_BGR, 1)
+        draw(box, FOUND_BGR, 2)
     for box in sample.boxes_xyxy[~sample.crowd]:
-        draw(box, TRUE_BGR, 1)
-    draw(mistake.box_xyxy, MISSED_BGR if mistake.missed else FALSE_BGR, 3)
+        draw(box, TRUE_BGR, 2)
+    draw(mistake.box_xyxy, MISSED_BGR if mistake.missed else FALSE_BGR, 4)
     return view
 
 

@@ -207,7 +207,7 @@ def _mistakes(evidence: AttributeEvidence) -> Section:
         return Section(title=title, items=(Text("There is none: every labelled entry was judged as it is labelled."),))
     text = (
         "Where the model was surest and the label says otherwise, at the thresholds in force. Look at the labels "
-        "first: many of these are mistakes in the data set."
+        "first: some of these may be mistakes of the data set."
     )
     sheet = mistakes_sheet(found, evidence.samples, evidence.label_set)
     picture = Picture(file="mistakes.png", data=encode_image(sheet, ".png"), alt=_told(found, evidence))

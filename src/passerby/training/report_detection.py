@@ -173,7 +173,7 @@ def _mistakes(evidence: DetectionEvidence) -> Section:
     colours = ", ".join(f"{colour} {meaning}" for colour, meaning in legend().items())
     text = (
         f"At score {evidence.threshold:g}, in turn: false boxes, the surest first, and missed ones, the tallest in "
-        f"their picture first. Colours: {colours}. Look at the labels first: some are mistakes of the data set."
+        f"their picture first. Colours: {colours}. Look at the labels first: some may be mistakes of the data set."
     )
     false = sum(not mistake.missed for mistake in found)
     alt = f"Contact sheet of {false} false boxes and {len(found) - false} missed ones"

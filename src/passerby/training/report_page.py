@@ -109,8 +109,8 @@ def to_markdown(page: Page) -> str:
     """The report as Markdown; pictures are files beside it."""
     lines = [f"# {_md(page.title)}", ""]
     lines += [f"* {_md(name)}: {_md(value)}" for name, value in page.facts]
-    rows = tuple((tile.name, tile.value, tile.note) for tile in page.tiles)
-    lines += ["", *_md_table(Table(head=("figure", "value", ""), rows=rows))]
+    rows = tuple((tile.name, tile.note, tile.value) for tile in page.tiles)
+    lines += ["", *_md_table(Table(head=("figure", "", "value"), rows=rows, words=2))]
     for section in page.sections:
         lines += ["", f"## {_md(section.title)}"]
         for item in section.items:
@@ -162,9 +162,9 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .tile small { display: block; font-size: 12px; line-height: 1.35; color: #6b727b; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 12px 0; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px 4px 0; text-align: right; border-bottom: 1px solid #eceef1; vertical-align: top; }
+th, td { padding: 4px 10px 4px 0; text-align: right; border-bottom: 1px solid #eceef1; vertical-align: top; }
 th { color: #6b727b; font-weight: 500; border-bottom: 1px solid #c9ced4; vertical-align: bottom; }
-.w { text-align: left; overflow-wrap: anywhere; }
+.w { text-align: left; max-width: 32ch; overflow-wrap: break-word; }
 tr { break-inside: avoid; }
 thead { display: table-header-group; }
 figure { margin: 14px 0; break-inside: avoid; }
@@ -174,9 +174,13 @@ img { display: block; max-width: 100%; height: auto; }
   body { background: #fff; font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
   .wide { overflow: visible; }
-  table { font-size: 8.5pt; }
-  th, td { padding-right: 7px; }
-  img { max-height: 250mm; }
+  table { font-size: 8pt; }
+  th, td { padding-right: 6px; }
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(84px, 1fr)); gap: 6px; }
+  .tile { padding: 6px 9px 8px; }
+  .tile b { font-size: 15pt; }
+  p { break-after: avoid; max-width: none; }
+  img { max-height: 215mm; }
 }
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

@@ -109,7 +109,8 @@ def bars(rows: Sequence[Bar], *, value_name: str, mark_name: str, support_names:
                 left.text(0.01, place, "cannot be told", va="center", color=RED, fontsize=8)
                 continue
             left.barh(place, row.value, color=BLUE, alpha=alpha, height=0.62)
-            left.text(row.value + 0.012, place, f"{row.value:.2f}", va="center", color=FAINT, fontsize=8)
+            end = max(row.value, row.mark or 0.0) + 0.014  # behind both
+            left.text(end, place, f"{row.value:.2f}", va="center", color=FAINT, fontsize=8)
             if row.mark is not None:
                 left.plot([row.mark] * 2, [place - 0.36, place + 0.36], color=ORANGE, linewidth=2.2)
         left.set_yticks(places, [short(row.name) for row in rows], color=INK)
@@ -127,21 +128,21 @@ def bars(rows: Sequence[Bar], *, value_name: str, mark_name: str, support_names:
 
 def _support(axes: Any, rows: Sequence[Bar], names: tuple[str, str]) -> None:
     """Examples of each row on a scale that shows ten beside ten thousand."""
-    places = np.arange(len(rows))
-    axes.barh(places - 0.16, [row.support for row in rows], color=GREEN, height=0.32, label=names[0])
+    two = any(row.others is not None for row in rows)
+    places = np.arange(len(rows)) - (0.16 if two else 0.0)
+    axes.barh(places, [row.support for row in rows], color=GREEN, height=0.32 if two else 0.62)
     most = max((max(row.support, row.others or 0) for row in rows), default=1)
     for place, row in zip(places, rows, strict=True):
         colour = RED if row.support < THIN else FAINT
-        axes.text(max(row.support, 0.8) * 1.08, place - 0.16, f"{row.support}", va="center", color=colour, fontsize=7)
-    if any(row.others is not None for row in rows):
-        axes.barh(places + 0.16, [row.others or 0 for row in rows], color="#b9bfc7", height=0.32, label=names[1])
+        axes.text(max(row.support * 1.08, 0.05), place, f"{row.support}", va="center", color=colour, fontsize=7)
+    if two:
+        axes.barh(places + 0.32, [row.others or 0 for row in rows], color="#b9bfc7", height=0.32)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(0, max(10, most * 3))
     ticks = [10**power for power in range(len(str(max(10, most))))]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    title = f"{names[0]} (green)" + (f", {names[1]} (grey)" if any(row.others is not None for row in rows) else "")
-    axes.set_title(title, loc="left", color=FAINT)
+    axes.set_title(f"{names[0]} (green), {names[1]} (grey)" if two else names[0], loc="left", color=FAINT)
 
 
 def curve_grid(curves: Sequence[Curve], *, points: Mapping[str, tuple[float, float]]) -> bytes:
@@ -158,7 +159,7 @@ def curve_grid(curves: Sequence[Curve], *, points: Mapping[str, tuple[float, flo
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
-        for axes, curve in zip(grid.flat, curves, strict=False):
+        for place, (axes, curve) in enumerate(zip(grid.flat, curves, strict=False)):
             alpha = 0.4 if curve.support < THIN else 1.0
             axes.step(curve.x, curve.y, where="pre", color=BLUE, linewidth=1.6, alpha=alpha)
             axes.fill_between(curve.x, curve.y, step="pre", color=BLUE, alpha=0.1 * alpha)
@@ -174,7 +175,7 @@ def curve_grid(curves: Sequence[Curve], *, points: Mapping[str, tuple[float, flo
             axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
             axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
             axes.grid()
-            axes.tick_params(length=0, labelsize=7.5)
+            axes.tick_params(length=0, labelsize=7.5, labelbottom=place + columns >= len(curves))
         figure.supxlabel("recall", fontsize=8.5, color=FAINT)
         figure.supylabel("precision", fontsize=8.5, color=FAINT)
 
@@ -189,7 +190,8 @@ def reliability(bins: Sequence[Mapping[str, Any]], *, share_name: str, probabili
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
         upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="as it should be")
         x, y = [b["mean_probability"] for b in known], [b["share"] for b in known]
-        errors = [1.96 * np.sqrt(max(b["share"] * (1 - b["share"]), 0) / b["count"]) for b in known]
+        ends = np.array([interval(b["share"], b["count"]) for b in known]).reshape(-1, 2).T
+        errors = np.abs(ends - np.array(y))
         upper.errorbar(x, y, yerr=errors, color=BLUE, marker="o", markersize=5, linewidth=1.8, capsize=2, elinewidth=1)
         upper.set_ylim(-0.02, 1.04)
         upper.set_ylabel(share_name)
@@ -210,6 +212,19 @@ def reliability(bins: Sequence[Mapping[str, Any]], *, share_name: str, probabili
             axes.tick_params(length=0)
 
     return _png((6.2, 5.4), draw)
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` things, inside 0..1 and never without width.
+
+    Source: Wilson, Probable inference, 1927.
+    >>> [round(end, 2) for end in interval(1.0, 10)]
+    [0.72, 1.0]
+    """
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#7a5ca8", "#3c9aa8", "#a87a3c", "#6b727b")
