@@ -119,6 +119,20 @@ def test_a_table_goes_on_without_rows_that_come_again(tmp_path):
     )
 
 
+def test_a_new_run_replaces_what_an_earlier_one_said(tmp_path):
+    run(tmp_path, epochs=2)
+    run(tmp_path, epochs=1)
+    assert (tmp_path / "train.log").read_text().count("begun:") == 1
+    assert (tmp_path / "metrics.csv").read_text().count("\ntrain,") == 3
+
+
+def test_options_that_cannot_be_are_refused_together():
+    with pytest.raises(ArgumentError, match="bad_argument") as caught:
+        options(epochs=0, batch_size=-1, learning_rate=float("nan"), ema_decay=1.0)
+    for name in ("epochs is 0", "batch_size is -1", "learning_rate is nan", "ema_decay is 1.0"):
+        assert name in str(caught.value)
+
+
 def test_tensorboard_has_the_same_numbers(tmp_path):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
     run(tmp_path, epochs=1)

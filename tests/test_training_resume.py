@@ -34,7 +34,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 def start(output: Path, recipe: dict, faults: dict | None = None) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.training_child", str(output), json.dumps(recipe), json.dumps(faults or {})]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
 
 
 def wait_for_steps(child: subprocess.Popen, output: Path, steps: int) -> None:
@@ -130,10 +131,10 @@ def test_killed_at_random_moments_nothing_is_torn(tmp_path, whole):
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, whole, number):
-    child = start(tmp_path, {}, {"slow": 0.05, "command_line": True})
+    child = start(tmp_path, {"workers": 2}, {"slow": 0.2, "command_line": True})
     wait_for_steps(child, tmp_path, 4)
     sent = time.monotonic()
-    child.send_signal(number)
+    os.killpg(child.pid, number)  # Ctrl-C, `timeout` and systemd mean the workers too
     result = finish(child)
     assert time.monotonic() - sent < 10  # on a quiet machine below 2
     assert (result["code"], result["error"]) == (130, "interrupted")

@@ -7,6 +7,7 @@ that is resumed meets the batches that it would have met.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Part:
 
 
 class _Prepared(Dataset[Any]):
-    """`task.batch` by place and rows. Its network stays behind: workers have no use for it."""
+    """`task.batch` by place and rows."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -54,6 +55,15 @@ class _Prepared(Dataset[Any]):
         except PasserbyError as error:
             return error  # as a value: a worker's exception loses its name on the way
         return batch.inputs, dict(batch.targets), dict(batch.left_out), tuple(batch.files)
+
+
+def _leave_signals(_worker: int) -> None:
+    """Signals go to whole groups of processes (Ctrl-C, `timeout`, systemd); what they mean is the first one's to say.
+
+    It ends the workers by a message, or where that fails by a second SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def prepared_batches(task: Task, part: Part, *, workers: int, device: torch.device) -> Iterator[Batch]:
@@ -71,6 +81,7 @@ def prepared_batches(task: Task, part: Part, *, workers: int, device: torch.devi
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_leave_signals if workers else None,
         generator=torch.Generator(),  # else starting it would draw from the random state that a checkpoint keeps
     )
     for prepared in loader:

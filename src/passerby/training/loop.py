@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from .._version import __version__
 from ..errors import DatasetError, EngineError, Interrupted, TrainingError, shown
@@ -89,7 +88,8 @@ def train(task: Task, options: TrainOptions, output: Path, *, report: Callable[[
         run = Run(task, options, group)
         if options.resume is not None:
             run.restore(read_checkpoint(options.resume))
-            bring_best(find_checkpoint(options.resume), output)
+            if group.first:
+                bring_best(find_checkpoint(options.resume), output)
         with closing(RunLog(output, report=report, step=run.step, active=group.first)) as log:
             log.say(_beginning(run))
             _follow(run, output, log, stop)
@@ -155,10 +155,7 @@ def take_step(run: Run, batches: Iterator[Batch], log: RunLog) -> dict[str, floa
         note_left_out(run, batch, log)
         if len(batch.inputs):
             files += batch.files or [f"sample {row}" for row in run.plan.rows(run.epoch, number, rank=run.group.rank)]
-            losses = _losses(run, batch)
-            found.append(dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True)))
-            if math.isfinite(found[-1]["total"]):
-                run.scaler.scale(losses["total"] / len(numbers)).backward()
+            found.append(_learn(run, batch, share=len(numbers)))
     sound = all(math.isfinite(losses["total"]) for losses in found)
     if any(run.group.any(not sound)) or not run.apply_gradients():
         leave_out(run, rate, files, log)
@@ -169,15 +166,30 @@ def take_step(run: Run, batches: Iterator[Batch], log: RunLog) -> dict[str, floa
     return {name: sum(losses[name] for losses in found) / len(found) for name in (found[0] if found else ())}
 
 
-def _losses(run: Run, batch: Batch) -> dict[str, Tensor]:
+def _learn(run: Run, batch: Batch, *, share: int) -> dict[str, float]:
+    """Add a batch's gradients, divided by `share`, unless its loss is not finite.
+
+    Returns:
+        the loss and its parts.
+    Raises:
+        EngineError: `out_of_memory`.
+    """
     device = run.group.device.type
     try:
         with torch.autocast(device, torch.float16 if device == "cuda" else torch.bfloat16, enabled=run.options.amp):
             losses = run.task.loss(batch, progress=run.step / run.steps)
-    except torch.OutOfMemoryError:
+        numbers = torch.stack(
+            [value.detach().float() for value in losses.values()]
+        ).tolist()  # waits for the device once
+        values: dict[str, float] = dict(zip(losses, numbers, strict=True))
+        if math.isfinite(values["total"]):
+            run.scaler.scale(losses["total"].float() / share).backward()
+        return values
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
         happened = f"a batch of {len(batch.inputs)} does not fit into the memory of {run.group.device}"
         raise EngineError("out_of_memory", happened, hint="lower batch_size; accumulate makes up for it") from None
-    return {name: value.float() for name, value in losses.items()}
 
 
 def leave_out(run: Run, rate: float, files: list[str], log: RunLog) -> None:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from ..errors import ArgumentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +52,15 @@ class TrainOptions:
     early_stopping: int | None = None
     resume: Path | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        counts = ("epochs", "batch_size", "accumulate", "log_interval", "eval_interval")
+        wrong = [f"{name} is {getattr(self, name)}, at least 1 is needed" for name in counts if getattr(self, name) < 1]
+        if not 0 < self.learning_rate < math.inf:
+            wrong.append(f"learning_rate is {self.learning_rate}, it must be above 0")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            wrong.append(f"ema_decay is {self.ema_decay}, it must be at least 0 and below 1")
+        if min(self.warmup_steps, self.workers, self.save_minutes, self.weight_decay) < 0:
+            wrong.append("warmup_steps, workers, save_minutes and weight_decay are never below 0")
+        if wrong:
+            raise ArgumentError("bad_argument", "; ".join(wrong))

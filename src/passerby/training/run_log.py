@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run says: lines for people, `metrics.csv` for tables, TensorBoard for curves.
 
-All of it is written as it happens. A run that goes on takes up the files of its folder; rows of steps that will be
-taken once more are removed from the table first.
+All of it is written as it happens. A new run replaces the files of an earlier one in its folder; a run that goes on
+takes them up, without the rows of steps that will be taken once more.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class RunLog:
         self._board: Any = None
         if active:
             with named_errors(output):
+                if not step:
+                    atomic_write(self._lines, b"")
                 self._table.begin(step)
                 self._board = _board(output / "tensorboard", step, self.say)
 
@@ -136,7 +138,7 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
     except ImportError:
         say(NO_BOARD)
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return SummaryWriter(str(folder), purge_step=step + 1)  # what an earlier run wrote beyond is hidden
 
 
 @contextmanager

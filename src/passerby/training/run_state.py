@@ -105,6 +105,8 @@ class Run:
             for parameter in wanted:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             self.group.average([*(p.grad for p in wanted if p.grad is not None), *self._statistics])
+        if all(parameter.grad is None for parameter in wanted):
+            return True  # no batch of this step had a picture
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(wanted, self.options.clip_norm or math.inf)
         finite = bool(torch.isfinite(norm))
