@@ -32,7 +32,7 @@ from passerby.training.shipped.attribute_loop import LoopOptions, Stage, load_ch
 from passerby.training.shipped.attribute_report import calibrated, figures, thresholds
 from passerby.training.shipped.attribute_teach import store_features, teach
 from passerby.training.shipped.attribute_teacher import TeacherOptions
-from passerby.training.shipped.attribute_training_set import training_set
+from passerby.training.shipped.attribute_training_set import teacher_of, training_set
 
 STAGES = ("2400:128x96:0.4:0.5:8", "1300:192x144:0.45:0.6:5", "740:256x192:0.5:0.7:3")
 
@@ -71,14 +71,15 @@ def features(args: argparse.Namespace) -> None:
 
 def teach_student(args: argparse.Namespace) -> None:
     """Train the ensemble and write its opinion."""
-    report = teach(open_crops(args.work / "store"), args.work, options=TeacherOptions(members=2, epochs=14))
+    options = TeacherOptions(members=2, epochs=14)
+    report = teach(open_crops(args.work / "store"), args.work, options=options, without=args.without)
     logging.info("out_of_fold=%.4f val=%.4f", report["auc_out_of_fold"], report["auc_val"])
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, or go on from the run folder's checkpoint."""
     options = LoopOptions(stages=tuple(parse_stage(text) for text in args.stages), seed=args.seed, threads=args.threads)
-    if args.without:
+    if teacher_of(args.work, without=args.without) is None:
         options = dataclasses.replace(options, guess_weight=0.0)
     torch.manual_seed(options.seed)
     network = PPLCNet(LABEL_COUNT)
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of the run")
     parser.add_argument("--out", type=Path, help="folder for final.npz and figures.json")
     parser.add_argument("--first", type=Path, help=".onnx of a PP-LCNet x1.0 to start from; else from nothing")
-    parser.add_argument("--without", metavar="SOURCE", help="hold a source out: learn labels of the others alone")
+    parser.add_argument("--without", metavar="SOURCE", help="hold a source out, to measure on it")
     parser.add_argument("--stages", nargs="+", default=STAGES, help=parse_stage.__doc__)
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)

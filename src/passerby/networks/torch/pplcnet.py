@@ -112,7 +112,7 @@ class PPLCNet(nn.Module):
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                nn.init.kaiming_normal_(module.weight)  # by fan in, as Paddle: a depthwise kernel has few inputs
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

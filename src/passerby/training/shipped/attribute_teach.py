@@ -51,31 +51,44 @@ def store_features(store: CropStore, files: TeacherFiles, folder: Path, *, threa
         np.savez(folder / f"features_{part}.npz", **arrays)
 
 
-def teach(store: CropStore, folder: Path, *, options: TeacherOptions) -> dict[str, Any]:
+def held_out(store: CropStore, source: str | None) -> NDArray[np.bool_]:
+    """(N,) crops of the photos of a source, under whatever name a photo appears; none for None."""
+    return np.isin(store.keys, store.keys[store.sources == source])
+
+
+def teach(store: CropStore, folder: Path, *, options: TeacherOptions, without: str | None = None) -> dict[str, Any]:
     """Train the ensemble on stored features and write its opinion on every training crop.
 
-    Opinions are logits, calibrated out of fold. Val crops get none: their rows stay 0.
+    Opinions are logits, calibrated out of fold. Val crops and those held out get none: their rows stay 0.
+
+    Args:
+        folder: with the features.
+        without: a source to hold out; the teacher sees nothing of its photos.
     Returns:
         figures: out of fold on training crops, and on val.
     """
-    inputs, bands = _projected(store, folder)
+    held = held_out(store, without)
+    inputs, bands = _projected(store, folder, held)
     rows = {part: part_rows(store, part) for part in PARTS}
-    is_train = ~store.is_val[rows["labelled"]]
+    is_train = ~store.is_val[rows["labelled"]] & ~held[rows["labelled"]]
+    flipped = rows["flipped"][~held[rows["flipped"]]]
     targets = store.targets[rows["labelled"]]
     out_of_fold, members = train_folds(
-        {"plain": inputs["labelled"][is_train], "flipped": inputs["flipped"]},
+        {"plain": inputs["labelled"][is_train], "flipped": inputs["flipped"][~held[rows["flipped"]]]},
         targets[is_train],
-        store.keys[rows["flipped"]],
+        store.keys[flipped],
         options=options,
     )
     scales, biases = fit_calibration(out_of_fold, targets[is_train])
     logits = np.zeros((len(store.keys), LABEL_COUNT), np.float32)
-    logits[rows["flipped"]] = out_of_fold * scales + biases
+    logits[flipped] = out_of_fold * scales + biases
     logits[rows["unlabelled"]] = predict(members, inputs["unlabelled"]) * scales + biases
     np.save(folder / "teacher_logits.npy", logits)
     np.save(folder / "teacher_bands.npy", bands)
-    on_val = label_figures(predict(members, inputs["labelled"][~is_train]), targets[~is_train])
+    is_val = store.is_val[rows["labelled"]] & ~held[rows["labelled"]]
+    on_val = label_figures(predict(members, inputs["labelled"][is_val]), targets[is_val])
     figures = {
+        "without": without,
         "auc_out_of_fold": mean_auc(label_figures(out_of_fold, targets[is_train])[:ATTRIBUTE_COUNT]),
         "auc_val": mean_auc(on_val[:ATTRIBUTE_COUNT]),
         "auc_val_colours": mean_auc(on_val[ATTRIBUTE_COUNT:]),
@@ -85,7 +98,9 @@ def teach(store: CropStore, folder: Path, *, options: TeacherOptions) -> dict[st
     return figures
 
 
-def _projected(store: CropStore, folder: Path) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float16]]:
+def _projected(
+    store: CropStore, folder: Path, held: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float16]]:
     """Perceptron inputs by part, (n, D), and the student's bands of all stored crops, (N, BANDS, K)."""
     inputs: dict[str, list[NDArray[np.float32]]] = {part: [] for part in PARTS}
     bands: list[NDArray[np.float16]] = []
@@ -94,7 +109,7 @@ def _projected(store: CropStore, folder: Path) -> tuple[dict[str, NDArray[np.flo
         for part in PARTS:
             with np.load(folder / f"features_{part}.npz") as stored:
                 features[part] = stored[kind]
-        is_train = ~store.is_val[part_rows(store, "labelled")]
+        is_train = ~(store.is_val | held)[part_rows(store, "labelled")]
         count = len(features["unlabelled"])
         drawn = np.random.default_rng(SEED).choice(count, min(PROJECTION_SAMPLE, count), replace=False)
         sample = np.concatenate([features["labelled"][is_train], features["unlabelled"][np.sort(drawn)]])
