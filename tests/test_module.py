@@ -277,6 +277,15 @@ def test_a_longer_warm_up_than_the_run_is_cut(crops: Path, tmp_path: Path, caplo
     assert load_yaml((tmp_path / "config.yaml").read_bytes()).value["Train"]["warmup_steps"] == 1
 
 
+def test_a_teacher_by_name_and_keys_without_effect(crops: Path, tmp_path: Path) -> None:
+    given = {**ATTRIBUTES, "Global.dataset_dir": str(crops), "Global.output": str(tmp_path), "Train.epochs_iters": 1}
+    said: list[str] = []
+    given |= {"Train.teacher": "passerby-attributes", "Train.dist_ips": "10.0.0.1", "Train.log_interval": 1}
+    train("passerby-attributes", given, say=said.append)
+    assert any("teacher" in line and "labels" in line for line in said)  # the two parts of the loss
+    assert "warning: Train.dist_ips has no effect: start it with torchrun on each machine" in said
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_shipped_attribute_model_learns_labels_of_ones_own(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def train(config: TrainingConfig, say: Say) -> dict[str, Any]:
     data = read_data(config)
     first = os.environ.get("RANK", "0") == "0"
     speak = say if first else _silent
-    for warning in data.warnings:
+    for warning in [*data.warnings, *without_effect(config)]:
         speak(f"warning: {shown(warning, 400)}")
     recipe = make_recipe(config, data, world=int(os.environ.get("WORLD_SIZE", "1")))
     if recipe.start is not None:
@@ -90,6 +90,16 @@ def train(config: TrainingConfig, say: Say) -> dict[str, Any]:
         "skipped_steps": result.skipped,
         "left_out": result.left_out,
     }
+
+
+def without_effect(config: TrainingConfig) -> list[str]:
+    """A sentence for each key of the original's that asks for something and gets nothing here."""
+    instead = {
+        "dist_ips": "start it with torchrun on each machine",
+        "basic_config_path": "every key of the recipe is in this file",
+        "dy2st": "PyTorch needs no conversion",
+    }
+    return [f"Train.{key} has no effect: {why}" for key, why in instead.items() if getattr(config.Train, key)]
 
 
 def export(config: TrainingConfig, say: Say) -> dict[str, Any]:

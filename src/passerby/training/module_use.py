@@ -58,7 +58,7 @@ def evaluate(config: TrainingConfig, say: Say) -> dict[str, Any]:
         config.Global.output / REPORT_FOLDER,
         body,
         _evidence(measured, data, model),
-        title=f"Evaluation of {config.Global.model}",
+        title=f"Evaluation of {Path(model.source).name}",
         facts={"model": model.source, "data set": data.root.resolve().name, "split": options.split},
     )
     return {
