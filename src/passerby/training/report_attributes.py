@@ -139,7 +139,7 @@ def _curves(figures: Mapping[str, Any]) -> Section:
         shown = [row for row in rows if row in weakest]
     if not shown:
         return Section(title="Precision and recall", items=(Text("No label has a positive, so there is no curve."),))
-    curves, points = [], {}
+    curves, points = [], []
     for row in shown:
         curve = figures["curves"][row["id"]]
         base = row["positives"] / (row["positives"] + row["negatives"])
@@ -147,8 +147,8 @@ def _curves(figures: Mapping[str, Any]) -> Section:
         x, y = [0.0, *curve["recall"]], [curve["precision"][0], *curve["precision"]]
         curves.append(plots.Curve(name=row["en"], x=x, y=y, support=row["positives"], value=row["ap"], base=base))
         at = row["at"]["set"]
-        if at["recall"] is not None and at["precision"] is not None:
-            points[row["en"]] = (at["recall"], at["precision"])
+        told = at["recall"] is not None and at["precision"] is not None
+        points.append((at["recall"], at["precision"]) if told else None)
     left_out = "" if len(shown) == len(rows) else f" The {len(shown)} labels with the lowest AP of {len(rows)}."
     text = (
         "What share of the people with a label is found (recall), and what share of those named has it (precision), "

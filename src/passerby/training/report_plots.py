@@ -145,12 +145,12 @@ def _support(axes: Any, rows: Sequence[Bar], names: tuple[str, str]) -> None:
     axes.set_title(f"{names[0]} (green), {names[1]} (grey)" if two else names[0], loc="left", color=FAINT)
 
 
-def curve_grid(curves: Sequence[Curve], *, points: Mapping[str, tuple[float, float]]) -> bytes:
+def curve_grid(curves: Sequence[Curve], *, points: Sequence[tuple[float, float] | None]) -> bytes:
     """Precision against recall, a small plot a label.
 
     Args:
         curves: `value` is the average precision, `base` the share of positives, which guessing reaches.
-        points: by name, recall and precision at the threshold in force.
+        points: of each curve, recall and precision at the threshold in force; None where nothing was named.
     """
     columns = min(6, max(3, len(curves)))
     lines = -(-len(curves) // columns)
@@ -159,14 +159,14 @@ def curve_grid(curves: Sequence[Curve], *, points: Mapping[str, tuple[float, flo
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
-        for place, (axes, curve) in enumerate(zip(grid.flat, curves, strict=False)):
+        for place, (axes, curve, point) in enumerate(zip(grid.flat, curves, points, strict=False)):
             alpha = 0.4 if curve.support < THIN else 1.0
             axes.step(curve.x, curve.y, where="pre", color=BLUE, linewidth=1.6, alpha=alpha)
             axes.fill_between(curve.x, curve.y, step="pre", color=BLUE, alpha=0.1 * alpha)
             if curve.base is not None:
                 axes.axhline(curve.base, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
-            if curve.name in points:
-                axes.plot(*points[curve.name], "o", color=ORANGE, markersize=5, markeredgecolor="white", clip_on=False)
+            if point is not None:
+                axes.plot(*point, "o", color=ORANGE, markersize=5, markeredgecolor="white", clip_on=False)
             axes.set_title(short(curve.name, 21), loc="left", pad=14, fontsize=8.5)
             text = f"AP {curve.value:.2f}, {curve.support}" if curve.value is not None else f"{curve.support}"
             axes.text(0, 1.045, f"{text} positive{'' if curve.support == 1 else 's'}", color=FAINT, fontsize=7)
