@@ -17,7 +17,7 @@ from .config_training import ONLY, THE_MODEL, TrainingConfig, TrainSection
 from .formats.metadata import Kind
 from .models.catalogue import ENTRIES, SHIPPED_DETECTOR
 
-# Momentum 0.9, L2 5e-4, one linear rise and one cosine are common to both.
+# The original's. One linear rise and one cosine are common to both.
 RECIPES: Mapping[Kind, Mapping[str, Any]] = {
     "attributes": {
         "epochs_iters": 20,
@@ -29,6 +29,7 @@ RECIPES: Mapping[Kind, Mapping[str, Any]] = {
         "weight_decay": 5e-4,
         "loss": "weighted_bce",
         "metric": "mA",
+        "augment": "paddle",
         "scale": 1.0,
     },
     "detector": {
@@ -40,6 +41,31 @@ RECIPES: Mapping[Kind, Mapping[str, Any]] = {
         "optimiser": "momentum",
         "weight_decay": 5e-4,
         "metric": "AP",
+        "augment": "paddle",
+    },
+}
+# The shipped models have no original to follow: what learns most from the few hundred pictures that users have
+# (docs/fine-tuning-figures.md). `bce` keeps probabilities honest, the average keeps small sets steady.
+SHIPPED_RECIPES: Mapping[Kind, Mapping[str, Any]] = {
+    "attributes": {
+        "batch_size": 32,
+        "learning_rate": 0.001,
+        "ema_decay": 0.998,
+        "optimiser": "adamw",
+        "weight_decay": 0.02,
+        "clip_norm": 20.0,
+        "loss": "bce",
+        "augment": "mild",
+    },
+    "detector": {
+        "epochs_iters": 20,
+        "batch_size": 8,
+        "learning_rate": 0.0005,
+        "ema_decay": 0.998,
+        "optimiser": "adamw",
+        "weight_decay": 0.02,
+        "clip_norm": 10.0,
+        "augment": "mild",
     },
 }
 WARMUP: Mapping[Kind, int] = {"attributes": 5, "detector": 100}  # epochs, steps
@@ -54,7 +80,9 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     """
     given = config.Train
     name = config.Global.model
-    defaults = {**RECIPES[config.kind], **own_architecture(name), "input_size": ENTRIES[name].input_hw}
+    entry = ENTRIES[name]
+    recipe = {**RECIPES[entry.kind], **(SHIPPED_RECIPES[entry.kind] if entry.shipped else {})}
+    defaults = {**recipe, **own_architecture(name), "input_size": entry.input_hw}
     fill: dict[str, Any] = {key: value for key, value in defaults.items() if getattr(given, key) is None}
     if given.pretrain_weight_path == THE_MODEL:
         fill["pretrain_weight_path"] = name

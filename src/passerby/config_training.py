@@ -190,7 +190,7 @@ class TrainSection(Section):
     workers: CountFromZero | None = None
     metric: str | None = None
     input_size: SizeHw | None = None
-    augment: Annotated[str, one_of("paddle", "mild", "none")] = "paddle"
+    augment: Annotated[str, one_of("paddle", "mild", "none")] | None = None
     # attribute networks
     scale: AboveZero | None = None
     loss: Annotated[str, one_of("weighted_bce", "bce", "focal", "asl")] | None = None
