@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 import passerby
 from passerby.datasets import suggest, suggest_order
 from passerby.datasets.attribute_set import read_attribute_set
+from passerby.datasets.convert import convert_dataset
 from passerby.datasets.example import write_attribute_example
+from passerby.datasets.records import AttributeSet
 from passerby.datasets.suggest import SuggestOptions, suggest_labels
 from passerby.datasets.suggest_order import Candidates, Known, OrderOptions, guesses, teach_order
 from passerby.decode import decode_image
@@ -181,6 +183,54 @@ def test_contact_sheets_show_all_crops(suggested: Path) -> None:
     assert [sheet.shape[1] for sheet in sheets] == [1240, 1240]
     assert sheets[0].shape[0] > 2 * sheets[1].shape[0]  # 24 and 6 crops
     assert all((sheet < 250).any() for sheet in sheets)
+
+
+def guessed(suggested: Path) -> dict[str, list[int]]:
+    """Guesses by the number of the crop."""
+    rows = lines(suggested / "suggested.txt")
+    return {Path(name).stem[:4]: [int(value) for value in values.split(",")] for name, values in rows}
+
+
+def answers(data: AttributeSet) -> dict[str, list[int]]:
+    samples = [sample for split in data.splits.values() for sample in split]
+    return {Path(sample.file).stem[:4]: sample.targets.tolist() for sample in samples}
+
+
+def test_what_is_labelled_in_cvat_comes_back(suggested: Path, tmp_path: Path) -> None:
+    convert_dataset(suggested / "cvat.xml", tmp_path / "set", source_format="CVAT")
+    data = read_attribute_set(tmp_path / "set")
+    expected = {k: v for k, v in guessed(suggested).items() if set(v) != {-1}}
+    assert answers(data) == expected
+    assert len(expected) > 20
+    assert [label.id for label in data.label_set.labels][:2] == ["hat", "glasses"]
+    assert data.label_set.thresholds
+
+
+def test_what_is_labelled_in_label_studio_comes_back(suggested: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(suggested, source)
+    tasks = json.loads((source / "label_studio.json").read_text("utf-8"))
+    for task in tasks:  # an annotator who agrees with every guess
+        task["annotations"] = [{"result": task.pop("predictions")[0]["result"], "was_cancelled": False}]
+    (source / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
+    convert_dataset(source / "export.json", tmp_path / "set", source_format="LabelStudio")
+    data = read_attribute_set(tmp_path / "set")
+    groups = [[i for i, x in enumerate(data.label_set.labels) if x.group == g.id] for g in data.label_set.groups]
+    assert len(groups) == 4
+    expected = guessed(suggested)
+    for values in expected.values():
+        for places in groups:  # of a group that is open nothing is chosen
+            if 1 not in (told := [values[i] for i in places]) and -1 in told:
+                for i in places:
+                    values[i] = -1
+    assert answers(data) == expected
+    assert any(value == 1 for values in expected.values() for value in values)
+
+
+def test_an_annotator_can_say_none_of_a_group(suggested: Path) -> None:
+    interface = (suggested / "label_studio.xml").read_text("utf-8")
+    assert interface.count('<Choice value="none"/>') == 4
+    assert interface.count('choice="multiple"') == 2
 
 
 def test_persons_are_cut_out_of_photos(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ from ..types import ImageBgr, Probabilities
 from .suggest_sheet import SHEET_CROPS, Tile, contact_sheet
 
 YES, NO, OPEN = "yes", "no", "?"
-CANNOT_TELL = "cannot_tell"
+# words that `convert.label_studio` knows
+ATTRIBUTES, CANNOT_TELL, NONE = "attributes", "cannot_tell", "none"
 STEM_BYTES = 80
 _NONE = np.zeros((0, 0, 3), np.uint8)
 
@@ -114,7 +115,7 @@ def write_suggestions(suggestions: Iterable[Suggestion], *, metadata: ModelMetad
     _write_json(output / "label_studio.json", [_task(row, names, metadata) for row in written])
     _write_text(output / "label_studio.xml", interface(metadata.labels, metadata.groups, names))
     _write_text(output / "cvat.xml", _cvat(written, names))
-    _write_json(output / "cvat_labels.json", [{"name": "person", "attributes": [_cvat_attribute(n) for n in names]}])
+    _write_json(output / "cvat_labels.txt", [{"name": "person", "attributes": [_cvat_attribute(n) for n in names]}])
     return FilesWritten(
         images=output / "images",
         sheets=tuple(sheets),
@@ -214,25 +215,29 @@ def _table(rows: Sequence[_Row], labels: Sequence[Label]) -> str:
 def fields(labels: Sequence[Label], groups: Sequence[Group], names: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     """The questions of the labelling interface: by field its title and the labels to choose from.
 
-    An exclusive group is a field of its own; everything else is one field of many ticks.
+    An exclusive group is a field of its own, of which one label or none is chosen; everything else is one field of
+    many ticks.
     """
     exclusive = {group.id: group for group in groups if group.exclusive}
-    out: dict[str, tuple[str, list[str]]] = {"attributes": ("What is there?", [])}
+    out: dict[str, tuple[str, list[str]]] = {ATTRIBUTES: ("What is there?", [])}
     out |= {group.id: (group.en.capitalize(), []) for group in exclusive.values()}
     for label, name in zip(labels, names, strict=True):
-        out[label.group if label.group in exclusive else "attributes"][1].append(name)
+        out[label.group if label.group in exclusive else ATTRIBUTES][1].append(name)
     return {field: said for field, said in out.items() if said[1]}
 
 
 def interface(labels: Sequence[Label], groups: Sequence[Group], names: Sequence[str]) -> str:
     """The labelling configuration for Label Studio, to paste under Settings, Labeling Interface, Code."""
     out = ['<View style="display: flex; gap: 2em">', '  <Image name="image" value="$image" zoom="true"/>', "  <View>"]
-    for field, (title, choices) in fields(labels, groups, names).items():
-        kind = "multiple" if field == "attributes" else "single-radio"
+    asked = fields(labels, groups, names)
+    for field, (title, choices) in asked.items():
+        many = field == ATTRIBUTES
         out.append(f"    <Header value={quoteattr(title)}/>")
-        out += _choices(field, choices, kind)
-    out += ['    <Collapse><Panel value="Cannot be told">', *_choices(CANNOT_TELL, names, "multiple")]
-    return "\n".join([*out, "    </Panel></Collapse>", "  </View>", "</View>", ""])
+        out += _choices(field, choices if many else [*choices, NONE], "multiple" if many else "single-radio")
+    if ATTRIBUTES in asked:  # of a group nothing is chosen then
+        out.append('    <Collapse><Panel value="Cannot be told">')
+        out += [*_choices(CANNOT_TELL, asked[ATTRIBUTES][1], "multiple"), "    </Panel></Collapse>"]
+    return "\n".join([*out, "  </View>", "</View>", ""])
 
 
 def _choices(field: str, values: Sequence[str], kind: str) -> list[str]:
@@ -243,11 +248,13 @@ def _choices(field: str, values: Sequence[str], kind: str) -> list[str]:
 def _task(row: _Row, names: Sequence[str], metadata: ModelMetadata) -> dict[str, Any]:
     """One task of Label Studio with the guesses as a prediction."""
     guesses = dict(zip(names, row.told.guesses, strict=True))
-    chosen = {
-        field: [value for value in values if guesses[value] == 1]
-        for field, (_, values) in fields(metadata.labels, metadata.groups, names).items()
-    }
-    chosen[CANNOT_TELL] = [name for name in names if guesses[name] == -1]
+    chosen: dict[str, list[str]] = {}
+    for field, (_, values) in fields(metadata.labels, metadata.groups, names).items():
+        chosen[field] = [value for value in values if guesses[value] == 1]
+        if field == ATTRIBUTES:
+            chosen[CANNOT_TELL] = [value for value in values if guesses[value] == -1]
+        elif all(guesses[value] == 0 for value in values):
+            chosen[field] = [NONE]
     result = [
         {"from_name": field, "to_name": "image", "type": "choices", "value": {"choices": values}}
         for field, values in chosen.items()
