@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attribute_set import read_attribute_set
     from .check import CheckReport, check_dataset
-    from .convert import convert_dataset
+    from .convert import ConvertOptions, convert_dataset
+    from .convert.report import ConvertReport
     from .detection_set import read_detection_set
     from .split import SplitOptions, split_dataset
     from .split_report import SplitReport
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckReport",
+    "ConvertOptions",
+    "ConvertReport",
     "SplitOptions",
     "SplitReport",
     "SuggestOptions",
@@ -33,6 +36,8 @@ __all__ = [
 
 _HOMES = {
     "CheckReport": "check",
+    "ConvertOptions": "convert",
+    "ConvertReport": "convert.report",
     "SplitOptions": "split",
     "SplitReport": "split_report",
     "SuggestOptions": "suggest",

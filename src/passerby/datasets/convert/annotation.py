@@ -130,7 +130,7 @@ class Annotations:
         """A box cut at the edges of its picture; None where nothing is left of it."""
         x1, y1, x2, y2 = corners
         if x2 <= x1 or y2 <= y1:
-            self.leave_out("boxes without an area", place)
+            self.problem(place, "has no area: remove it, or draw it anew")
             return None
         cut = clipped(corners, picture.size_wh)
         if cut[0] >= cut[2] or cut[1] >= cut[3]:

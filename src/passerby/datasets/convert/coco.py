@@ -2,9 +2,11 @@
 """Reads COCO: JSON files with images, annotations and categories, wherever in the folder they lie.
 
 The split is the word in the file's name or folder (`instances_val2017.json`, `valid/_annotations.coco.json`). Ids may
-Categories keep the order of the first file. `bbox` counts, else the box around `segmentation`; `iscrowd` is kept.
+be numbers or texts and begin anywhere: they join the lists of one file and are not taken over. An object's box is its
 `bbox`, or without it the box around `segmentation`. `iscrowd` is kept. `attributes` of annotations, as CVAT writes
-them, are questions: true and false are ticks, texts a choice of one, numbers columns.
+them, are questions: true and false are ticks, texts a choice of one, numbers columns. An empty text or null is no
+answer, and an attribute that an annotation lacks was not asked. For labels of whole pictures each category is a label:
+1 where the picture has a box of it, 0 where it has none, as the file lists all categories for all its pictures.
 """
 
 from __future__ import annotations
@@ -138,9 +140,7 @@ class _File:
         if inside is not None:
             answers, columns = self._attributes(item.get("attributes"), where)
             picture.boxes.append(
-                Box(
-                    place=place, category=category, xyxy=inside, crowd=crowd == 1, answers=answers, columns=columns
-                )
+                Box(place=place, category=category, xyxy=inside, crowd=crowd == 1, answers=answers, columns=columns)
             )
 
     def _corners(self, item: Mapping[str, Any], place: Place) -> Corners | None:
@@ -170,6 +170,8 @@ class _File:
         questions = self._into.box_questions
         for name, value in body.items() if isinstance(body, dict) else ():
             known = questions.get(name)
+            if value is None:
+                continue
             if name in NOT_ASKED or (_is_number(value) and not isinstance(value, bool)):
                 columns[name] = str(int(value) if isinstance(value, bool) else value)
             elif isinstance(value, bool | str) and (known is None or (known.kind == "tick") == isinstance(value, bool)):
@@ -181,7 +183,8 @@ class _File:
                 questions[name] = Question(name=name, kind="one", choices=tuple(choices))
                 answers[name] = (value,) if value else ()
             else:
-                self._wrong(f"{where}.attributes", f"{shown(name)} is here {shown(repr(value))}, elsewhere of another kind")
+                wrong = f"{shown(name)} is here {shown(repr(value))}, elsewhere of another kind"
+                self._wrong(f"{where}.attributes", wrong)
         return answers, columns
 
 

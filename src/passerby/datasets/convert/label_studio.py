@@ -3,7 +3,7 @@
 
 Rectangles, ellipses and polygons give the box around them, turned ones too; a rectangle turns about its upper left
 corner. Key points, brushes and the like are left out. Of a task the annotation marked as ground truth counts, else the
-newest; cancelled ones and predictions never count, and tasks without an annotation are left out. Choices are
+newest; cancelled ones never count, predictions only on request; tasks without an annotation are left out. Choices are
 questions: with `<Choices>` of the labelling interface (its XML saved beside the export) all choices are known, and
 which fields take one; without it, those that somebody chose, and a field takes one when nobody chose two. Nothing
 chosen in a field of many is no to all; nothing chosen in a field of one was not answered. A field called `cannot_tell`
@@ -31,11 +31,16 @@ from .source_pictures import SourcePictures, walk
 COLUMN_LENGTH = 200
 
 
-def read(root: Path, named: Path | None) -> Annotations:
-    """Read one export, or every JSON file of the source that is a list of tasks."""
+def read(root: Path, named: Path | None, *, predictions: bool = False) -> Annotations:
+    """Read one export, or every JSON file of the source that is a list of tasks.
+
+    Args:
+        root, named: the folder, and the file where one is named.
+        predictions: take a model's first guess for tasks that nobody has answered.
+    """
     into = Annotations(root=root)
     names = [named.relative_to(root).as_posix()] if named else [n for n in walk(root) if n.lower().endswith(".json")]
-    reader = _Reader(into)
+    reader = _Reader(into, predictions)
     for name in names:
         body = read_json(root, name, into.findings)
         if isinstance(body, dict) and "data" in body:
@@ -51,8 +56,8 @@ def read(root: Path, named: Path | None) -> Annotations:
 
 
 class _Reader:
-    def __init__(self, into: Annotations) -> None:
-        self._into, self._pictures = into, SourcePictures(into)
+    def __init__(self, into: Annotations, predictions: bool) -> None:
+        self._into, self._pictures, self._predictions = into, SourcePictures(into), predictions
         self._fields = Fields(into)
         self._name = ""
 
@@ -63,7 +68,7 @@ class _Reader:
         if not isinstance(data, dict):
             self._into.problem(place, "has no data: export as JSON, not as JSON-MIN")
             return
-        where, annotation = _chosen(task, where)
+        where, annotation = _chosen(task, where, predictions=self._predictions)
         if annotation is None:
             self._into.leave_out("tasks without an annotation", place)
             return
@@ -101,7 +106,7 @@ class _Reader:
         return self._name
 
 
-def _chosen(task: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any] | None]:
+def _chosen(task: Mapping[str, Any], where: str, *, predictions: bool) -> tuple[str, Mapping[str, Any] | None]:
     """The annotation that counts, and its place."""
     key = "annotations" if isinstance(task.get("annotations"), list) else "completions"
     given = task.get(key)
@@ -111,7 +116,9 @@ def _chosen(task: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]
         if isinstance(a, dict) and not a.get("was_cancelled")
     ]
     if not valid:
-        return where, None
+        guesses = task.get("predictions") if predictions else None
+        guess = guesses[0] if isinstance(guesses, list) and guesses else None
+        return (f"{where}.predictions[0]", guess) if isinstance(guess, dict) else (where, None)
     _, _, number, annotation = max(valid, key=lambda one: one[:3])
     return f"{where}.{key}[{number}]", annotation
 
@@ -138,7 +145,7 @@ class _Task:
             else:
                 whole.append((place, result))
         # answers about a region carry its coordinates, or only its id
-        rest = []
+        rest: list[tuple[Place, Mapping[str, Any]]] = []
         for place, result in whole:
             own = regions.get(str(result.get("id")))
             (rest if own is None else own).append((place, result))

@@ -115,7 +115,9 @@ class Fields:
         return boxes
 
     def _question(self, name: str) -> Question:
-        kind = self._kinds.get(name) or ("many" if self._most.get(name, 0) > 1 else "one")
+        # a lone choice is a box to tick: left alone it means no
+        several = self._most.get(name, 0) > 1 or len(self._choices[name]) == 1
+        kind = self._kinds.get(name) or ("many" if several else "one")
         return Question(name=name, kind="many" if kind == "many" else "one", choices=tuple(self._choices[name]))
 
 

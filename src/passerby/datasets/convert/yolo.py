@@ -51,8 +51,14 @@ class _Reader:
         self._files = list(walk(into.root))
         self._known = set(self._files)
         self._key_points = False
+        self._read: set[str] = set()
 
     def finish(self) -> None:
+        """Say what was not read."""
+        for name in self._files:
+            is_labels = name.endswith(".txt") and "labels" in name.split("/")[:-1]
+            if is_labels and name not in self._read and posixpath.basename(name) not in NAMES_FILES:
+                self._into.leave_out("label files without a listed picture", Place(file=name))
         self._pictures.warn()
 
     def config(self, named: Path | None) -> tuple[dict[str, Any], Place]:
@@ -164,6 +170,7 @@ class _Reader:
         picture = self._pictures.find([name], Place(file=file or name), split=split)
         if picture is None:
             return
+        self._read.add(file or "")
         data = read_list(self._into.root, file, self._into.findings) if file else b""
         if file and data and data.strip():
             for line, text in numbered_lines(data, file, self._into.findings):
