@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,49 @@ def test_check_dataset_splits_where_the_file_says_so(run: Run) -> None:
     body = json.loads(Path("output/check_dataset_result.json").read_text("utf-8"))
     assert (body["attributes"]["train_samples"], body["attributes"]["val_samples"]) == (6, 6)
     assert body["split"]["seed"] == 0
+
+
+def labelme_folder(folder: Path) -> None:
+    """The drawn streets as LabelMe writes them: a JSON beside each picture."""
+    write_detection_example(folder / "drawn", count=8)
+    for split in ("train", "val"):
+        stored = json.loads((folder / f"drawn/annotations/instance_{split}.json").read_text("utf-8"))
+        for image in stored["images"]:
+            name = image["file_name"]
+            (folder / name).write_bytes((folder / "drawn" / "images" / name).read_bytes())
+            boxes = [a["bbox"] for a in stored["annotations"] if a["image_id"] == image["id"]]
+            shapes = [
+                {"label": "pedestrian", "shape_type": "rectangle", "points": [[x, y], [x + w, y + h]], "flags": {}}
+                for x, y, w, h in boxes
+            ]
+            body = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": name, "imageData": None}
+            body |= {"imageWidth": image["width"], "imageHeight": image["height"]}
+            (folder / f"{Path(name).stem}.json").write_text(json.dumps(body), encoding="utf-8")
+    shutil.rmtree(folder / "drawn")
+
+
+def test_convert_from_a_labelling_tool(run: Run) -> None:
+    labelme_folder(Path("labelled"))
+    code, out, _ = run("dataset", "convert", "labelled", "boxes", "--from", "LabelMe", "--val", "25")
+    assert code == 0
+    assert "format: COCODetDataset\n" in out
+    assert run("dataset", "check", "boxes", "--quiet")[0] == 0
+    code, _, err = run("dataset", "convert", "labelled", "boxes", "--from", "LabelMe")
+    assert (code, err.partition(":")[0]) == (5, "output_conflict")
+    code, _, err = run("dataset", "convert", "labelled", "other", "--from", "LabelMi")
+    assert (code, "LabelMe" in err) == (2, True)
+
+
+def test_check_dataset_converts_where_the_file_says_so(run: Run) -> None:
+    labelme_folder(Path("labelled"))
+    before = sorted(Path("labelled").iterdir())
+    words = ["-o", "CheckDataset.convert.enable=True", "-o", "CheckDataset.convert.src_dataset_type=LabelMe"]
+    code, _, err = run("module", "-c", "PP-YOLOE-S_human.yaml", *words, "-o", "Global.dataset_dir=labelled")
+    assert code == 0
+    assert "converted labelled to labelled_converted" in err
+    body = json.loads(Path("output/check_dataset_result.json").read_text("utf-8"))
+    assert (body["dataset_dir"], body["convert"]["pictures"]) == ("labelled_converted", 8)
+    assert sorted(Path("labelled").iterdir()) == before
 
 
 def test_without_torch_the_extra_is_named_and_the_check_still_works(tmp_path: Path) -> None:

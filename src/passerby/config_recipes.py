@@ -30,6 +30,7 @@ RECIPES: Mapping[Kind, Mapping[str, Any]] = {
         "loss": "weighted_bce",
         "metric": "mA",
         "augment": "paddle",
+        "clip_norm": 0.0,
         "scale": 1.0,
     },
     "detector": {
@@ -42,6 +43,7 @@ RECIPES: Mapping[Kind, Mapping[str, Any]] = {
         "weight_decay": 5e-4,
         "metric": "AP",
         "augment": "paddle",
+        "clip_norm": 0.0,
     },
 }
 # The shipped models have no original to follow: what learns most from the few hundred pictures that users have

@@ -184,7 +184,7 @@ class TrainSection(Section):
     weight_decay: FromZero | None = None
     ema_decay: Annotated[float, BeforeValidator(_decay)] | None = None
     accumulate: Count = 1
-    clip_norm: AboveZero | None = None
+    clip_norm: FromZero | None = None
     early_stopping: Count | None = None
     save_minutes: AboveZero = 5.0
     workers: CountFromZero | None = None

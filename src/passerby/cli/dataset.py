@@ -95,19 +95,37 @@ def convert(
     target_format: Annotated[
         Layout | None, typer.Option("--to", help=f"{LAYOUT_HELP}; default by what the source holds.")
     ] = None,
+    val: Annotated[
+        float, typer.Option("--val", metavar="PERCENT", help="Share of val where the source has no splits.")
+    ] = 20,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of that split.")] = 0,
+    link: Annotated[bool, typer.Option("--link", help="Link whole pictures, do not copy them.")] = False,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Label Studio: take a model's guesses where no person has answered.")
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make a data set from the files of a labelling tool. The source is only read."""
+    """Make a data set from the files of a labelling tool. The source is only read.
+
+    Boxes become a COCODetDataset; answers about boxes or pictures become an MLClsDataset, with a crop for each box. A
+    labels.yaml or label.txt in the source's folder decides which labels there are and in which order.
+    """
     options.set_up_logging(quiet=quiet, verbose=False)
-    from ..datasets import convert_dataset
+    from ..datasets import ConvertOptions, convert_dataset
+    from ..datasets.progress import progress_lines
+
+    wanted = ConvertOptions(seed=seed, val_percent=val, pictures="link" if link else "copy", predictions=predictions)
 
     report = convert_dataset(
         Path(source),
         Path(target),
         source_format=source_format,
         target_format=None if target_format is None else target_format.value,
+        options=wanted,
+        progress=None if quiet else progress_lines(say, "written"),
     )
+    _warn(report.warnings, quiet=quiet)
     _deliver(report.to_json(), as_json=as_json, quiet=quiet)
 
 

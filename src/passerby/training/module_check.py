@@ -37,8 +37,17 @@ def check(config: TrainingConfig, say: Say) -> dict[str, Any]:
     if section.convert.enable:
         source_format = _required(section.convert.src_dataset_type, "CheckDataset.convert.src_dataset_type")
         target = section.convert.output or folder.with_name(f"{folder.name}_converted")
-        report = datasets.convert_dataset(folder, target, source_format=source_format, target_format=layout)
-        say(f"converted {shown(folder, 200)} to {shown(target, 200)}")
+        report = datasets.convert_dataset(
+            folder,
+            target,
+            source_format=source_format,
+            target_format=layout,
+            options=datasets.ConvertOptions(seed=config.Global.seed),
+            progress=progress_lines(say, "written"),
+        )
+        say(f"converted {shown(folder, 200)} to {shown(target, 200)}: the dataset_dir of what follows")
+        for warning in report.warnings:
+            say(f"warning: {shown(warning, 400)}")
         done["convert"], folder = report.to_json(), target
     if section.split.enable:
         split = datasets.split_dataset(

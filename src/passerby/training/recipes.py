@@ -141,7 +141,7 @@ def _task(config: TrainingConfig, data: AttributeSet | DetectionSet, network: PP
         return task
     assert isinstance(network, PPYOLOE)
     entry = ENTRIES[config.Global.model]
-    given |= {"depth": train.depth, "width": train.width, "augment": DETECTION_AUGMENT[train.augment]}
+    given |= {"depth": train.depth, "width": train.width, "augment": DETECTION_AUGMENT[train.augment or "paddle"]}
     given |= {"multi_scale": SCALES if train.multi_scale else (1.0, 1.0), "metric": train.metric}
     given["static_assigner_epochs"] = train.static_assigner_epochs
     given["nms"] = load_model(entry.name).metadata.nms if entry.shipped else NmsRecipe()
@@ -181,7 +181,7 @@ def _options(config: TrainingConfig, samples: int, *, world: int) -> tuple[Train
         weight_decay=train.weight_decay or 0.0,
         ema_decay=train.ema_decay or None,
         accumulate=train.accumulate,
-        clip_norm=train.clip_norm,
+        clip_norm=train.clip_norm or None,
         amp=train.amp != "OFF",
         seed=config.Global.seed,
         workers=_workers(config) if train.workers is None else train.workers,
