@@ -228,6 +228,19 @@ def test_voc_attributes_become_labels(source: Path) -> None:
     assert [(g.id, g.exclusive) for g in group] == [("age", True)]
 
 
+def test_difficult_objects_are_regions_that_count_for_nothing(source: Path) -> None:
+    hat = "<attributes><attribute><name>hat</name><value>true</value></attribute></attributes>"
+    difficult = voc_object("person", 70, 30, 90, 190, more=hat).replace("<difficult>0", "<difficult>1")
+    for number in range(3):
+        put(source / f"{number:04d}.xml", voc(number, voc_object("person", 20, 30, 60, 190, more=hat) + difficult))
+    target, _ = converted(source, "VOC", target_format="COCODetDataset")
+    assert boxes_of(target)["0001.png"].crowd.tolist() == [False, True]
+    shutil.rmtree(target)
+    target, report = converted(source, "VOC")
+    assert len(labels_of(target)) == 3
+    assert any("3 boxes of a crowd, or marked as difficult, are left out" in w for w in report.warnings)
+
+
 # COCO
 
 
@@ -635,3 +648,61 @@ def test_what_cannot_be_asked_for(coco_source: Path, tmp_path: Path) -> None:
         convert_dataset(tmp_path / "gone", tmp_path / "t", source_format="COCO")
     with pytest.raises(DatasetError, match="no annotated picture"):
         convert_dataset(coco_source, tmp_path / "t", source_format="VOC")
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    10**19,
+    1e300,
+    "",
+    "a",
+    "\x00",
+    "\u202e",
+    "../x",
+    "//[",
+    [],
+    {},
+    [[]],
+    [None],
+    [1, 2],
+    ["hat"],
+    {"a": 1},
+]
+
+
+def spoiled(value: Any, rng: np.random.Generator) -> Any:
+    """A document with one value in fifty replaced by another, or a key gone."""
+    if rng.random() < 0.02:
+        return JUNK[int(rng.integers(len(JUNK)))]
+    if isinstance(value, dict):
+        return {key: spoiled(inner, rng) for key, inner in value.items() if rng.random() > 0.01}
+    return [spoiled(inner, rng) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("source_format", ["LabelMe", "COCO", "LabelStudio"])
+def test_spoiled_files_give_a_data_set_or_an_error_of_ours(source: Path, source_format: str) -> None:
+    first = region("a", 10, 20, 25, 50)
+    shapes = [shape("p", [[1, 2], [30, 40]], hat=True), shape("p", [[1, 2], [30, 40], [5, 50]], "polygon")]
+    boxes = [coco_box(i, i % 3, 7, [1, 2, 30, 40], attributes={"a": True, "b": "x", "c": 1}) for i in range(4)]
+    results = [first, choices("h", "yes", about=first), choices("w", "a", "b"), choices("cannot_tell", "a")]
+    document = {
+        "LabelMe": labelme(0, shapes, flags={"night": True}),
+        "COCO": coco([0, 1, 2], boxes),
+        "LabelStudio": [task(i, results) for i in range(3)],
+    }[source_format]
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(40):
+        put(source / "0.json", spoiled(document, rng))
+        put(source / "1.json", labelme(1, shapes) if source_format == "LabelMe" else {})
+        target = source.parent / f"t{number}"
+        try:
+            convert_dataset(source, target, source_format=source_format)
+        except DatasetError:
+            refused += 1
+            assert not target.exists()
+        else:
+            check_dataset(target)
+    assert 0 < refused < 40

@@ -95,20 +95,24 @@ def _samples(found: Annotations, given: LabelSet | None) -> tuple[LabelSet, list
         table = LabelTable(list(found.box_questions.values()), given, found.findings)
         if found.picture_questions:
             found.findings.warn("answers about whole pictures are left out, those about boxes are taken")
-        pairs: list[tuple[Picture, Box | None]] = [(p, box) for p in found.pictures for box in p.boxes if not box.crowd]
+        boxes = [(picture, box) for picture in found.pictures for box in picture.boxes]
+        for _, box in boxes:
+            if box.crowd:
+                found.leave_out("boxes of a crowd, or marked as difficult,", box.place)
+        pairs: list[tuple[Picture, Box | None]] = [(picture, box) for picture, box in boxes if not box.crowd]
     else:
         if not found.picture_questions:
             _ask_for_categories(found)
         table = LabelTable(list(found.picture_questions.values()), given, found.findings)
         pairs = [(picture, None) for picture in found.pictures]
     samples, silent = [], []
-    for picture, box in pairs:
-        about = box or picture
+    for picture, cut in pairs:
+        about = cut or picture
         values = table.values(about.answers, about.cannot_tell, about.place, found.findings)
         if (values == UNKNOWN).all():
-            silent.append(f"{picture.file} ({about.place})" if box else picture.file)
+            silent.append(f"{picture.file} ({about.place})" if cut else picture.file)
         else:
-            samples.append(_Sample(picture=picture, box=box, values=values))
+            samples.append(_Sample(picture=picture, box=cut, values=values))
     if silent:
         what = "boxes" if pairs[0][1] else "pictures"
         found.findings.warn(f"{len(silent)} {what} without any answer are left out: {some(silent)}")
