@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,8 @@ def write_detection_example(folder: Path, *, count: int = 80, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     val = count // 4
     for split, numbers in (("val", range(val)), ("train", range(val, count))):
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number in numbers:
             picture, boxes = _street(rng)
             name = f"{number:04d}.png"
