@@ -48,7 +48,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "words",
     [["dataset"], ["train"], ["evaluate"], ["export"], ["module"]]
-    + [["dataset", name] for name in ("check", "convert", "split", "suggest")],
+    + [["dataset", name] for name in ("check", "convert", "split", "suggest", "example")],
     ids=" ".join,
 )
 def test_help_starts_with_an_example(run: Run, words: list[str]) -> None:
@@ -58,7 +58,8 @@ def test_help_starts_with_an_example(run: Run, words: list[str]) -> None:
 
 
 def test_a_sound_data_set(run: Run) -> None:
-    write_attribute_example(Path("data"), count=12)
+    assert run("dataset", "example", "data", "--count", "12", "-q") == (0, "", "")
+    assert run("dataset", "example", "data")[0] == 5  # not over what is there
     code, out, err = run("dataset", "check", "data", "--output", "checked")
     assert code == 0
     assert out.endswith("data: no problems\n")

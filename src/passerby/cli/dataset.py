@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`passerby dataset check|convert|split|suggest`: folders of labelled pictures, before anything is trained."""
+"""`passerby dataset check|convert|split|suggest|example`: folders of labelled pictures, before anything is trained."""
 
 from __future__ import annotations
 
@@ -217,6 +217,28 @@ def suggest(
     )
     report = suggest_labels(Path(folder), output=Path(target), options=wanted)
     _deliver(report.to_json(), as_json=as_json, quiet=quiet)
+
+
+@app.command(
+    cls=options.with_examples(
+        "passerby dataset example people", "passerby dataset example streets --format COCODetDataset --count 80"
+    )
+)
+def example(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder of the data set; must be new or empty.")],
+    layout: Annotated[Layout, typer.Option("--format", help=LAYOUT_HELP)] = Layout.MLClsDataset,
+    count: Annotated[int, typer.Option("--count", min=8, max=10_000, metavar="N", help="Pictures.")] = 240,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another one draws other pictures.")] = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw a small data set of cartoon people, to try the commands on or to see what a layout looks like."""
+    options.set_up_logging(quiet=quiet, verbose=False)
+    from ..datasets.example import write_attribute_example, write_detection_example
+
+    write = write_attribute_example if layout is Layout.MLClsDataset else write_detection_example
+    write(Path(target), count=count, seed=seed)
+    if not quiet:
+        say(f"{count} drawn pictures in {shown(target, 200)}, a quarter of them for val")
 
 
 def _warn(warnings: Iterable[str], *, quiet: bool) -> None:
