@@ -1,5 +1,5 @@
 # Each target is one line; the work is in scripts/, which run without make too.
-.PHONY: help setup demo test test-all check format clean
+.PHONY: help setup demo test test-train test-all check format clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ demo: ## describe the pedestrians of the bundled picture; results in output/
 test: ## run the tests (about a minute; slow ones left out)
 	@sh scripts/test.sh
 
+test-train: ## run the tests of training, with torch, in .venv-train
+	@sh scripts/test_train.sh
+
 test-all: ## run all tests, slow ones too
 	@sh scripts/test.sh -m "slow or not slow"
 
@@ -23,4 +26,4 @@ format: ## put the source into the house format
 	@sh scripts/setup.sh check && .venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 clean: ## remove what these targets made
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist output
+	rm -rf .venv .venv-lowest .venv-train .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist output

@@ -96,6 +96,12 @@ def learning_rate(options: TrainOptions, iteration: int) -> float:
     return options.learning_rate * share
 
 
+def new_model(options: TrainOptions) -> PPYOLOE:
+    """A network with fresh weights, in the memory layout that is fastest on a CPU."""
+    model = PPYOLOE(depth=options.depth, width=options.width)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 def build_optimizer(model: PPYOLOE, options: TrainOptions) -> torch.optim.AdamW:
     """AdamW; no decay on biases and batch normalisation."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
@@ -111,7 +117,7 @@ def train_detector(
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
-    model = PPYOLOE(depth=options.depth, width=options.width).to(memory_format=torch.channels_last)
+    model = new_model(options)
     if initial is not None:
         model.load_state_dict(load_weights(initial))
     optimizer = build_optimizer(model, options)
@@ -222,7 +228,7 @@ def val_set(
 
 
 def _evaluate(packed_dir: Path, run_dir: Path, weights: dict[str, Tensor], options: TrainOptions, done: int) -> None:
-    model = PPYOLOE(depth=options.depth, width=options.width).to(memory_format=torch.channels_last).eval()
+    model = new_model(options).eval()
     model.load_state_dict(weights)
     pixels, truths = val_set(packed_dir, "val", most=QUICK_PHOTOS)
     results, _ = evaluate(model, pixels, truths, min_score=QUICK_MIN_SCORE)
