@@ -192,7 +192,7 @@ def _background(rng: np.random.Generator, size_hw: tuple[int, int], *, dark: boo
     # sun and shade: without them two crops of the same clothes are near copies
     light = cv2.resize(rng.uniform(0.6, 1.2, (4, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
     shade = 0.45 if dark else 1.0
-    return np.clip(picture * light[:, :, None] * shade, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * light[:, :, None] * shade, 0, 255), np.uint8)
 
 
 def _grainy(picture: ImageBgr, rng: np.random.Generator) -> ImageBgr:
