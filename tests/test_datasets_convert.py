@@ -416,6 +416,17 @@ def test_cvat_tags_become_labels_of_pictures(source: Path) -> None:
     assert [labels_of(target)[f"images/{name(i)}"]["night"] for i in range(4)] == [1, 1, 0, 0]
 
 
+def test_a_label_that_is_only_a_tag_is_no_category(source: Path) -> None:
+    tag = '<tag label="night" source="manual"></tag>'
+    images = [cvat_image(i, tag + cvat_box((20, 30, 60, 190), "car")) for i in range(4)]
+    plain = cvat(images).replace("<type>tag</type>", "<type>any</type>")
+    assert "<type>any</type>" in plain
+    put(source / "annotations.xml", plain)
+    _, report = converted(source, "CVAT", target_format="COCODetDataset")
+    assert "car" in report.classes
+    assert "night" not in report.classes
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -533,13 +544,15 @@ def test_yolo_boxes_and_outlines(source: Path) -> None:
     put(source / "classes.txt", "person\ncar\n")
     put(source / "labels" / "0000.txt", "0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.2 0.1 0.2 0.3\n")
     put(source / "labels" / "0001.txt", "")
+    put(source / "labels" / "0002.txt", "0 0.5 0.5 0.2 0.2\n\n0 0.4 0.5 0.2 0.2\n \n")
     put(source / "labels" / "gone.txt", "0 0.5 0.5 0.2 0.2\n")
     target, report = converted(source, "YOLO")
     assert close(boxes_of(target)["0000.png"].boxes_xyxy, [[120, 60, 200, 180], [32, 24, 64, 72]])
     assert report.classes == ("person", "car")
-    assert sum(report.samples.values()) == 2
+    assert len(boxes_of(target)["0002.png"].boxes_xyxy) == 2
+    assert sum(report.samples.values()) == 3
     assert any("1 label files without a listed picture" in w for w in report.warnings)
-    assert any("4 pictures without a label file" in w for w in report.warnings)
+    assert any("3 pictures without a label file" in w for w in report.warnings)
 
 
 def test_yolo_splits_and_names_of_a_data_yaml(drawn: Path, tmp_path: Path) -> None:
@@ -620,6 +633,69 @@ def test_labels_of_the_source_folder_decide_names_and_order(source: Path) -> Non
     put(source / "0001.json", labelme(1, [], flags={"scarf": True}))
     with pytest.raises(DatasetError, match="the label scarf of the source is not in the given label file"):
         convert_dataset(source, source.parent / "t", source_format="LabelMe")
+
+
+def test_a_plain_list_of_names_beside_the_source_says_nothing_of_numbers(source: Path) -> None:
+    put(source / "label.txt", "hat\nbag\n")  # as LabelMe's window is started with
+    for number in range(3):
+        put(source / f"{number:04d}.json", labelme(number, [], flags={"bag": True, "hat": number == 0}))
+    target, _ = converted(source, "LabelMe")
+    assert labels_of(target)["images/0000.png"] == {"bag": 1, "hat": 1}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["a\nb", "c"], "control characters"),
+        (["\ud800"], "control characters"),
+        ([""], "control characters"),
+        (["hat", "hat "], "two labels would be called hat"),
+        (["a", " a"], "two labels would be called a"),
+        (["Hat(帽子)", "(帽子)"], "two labels would be called"),
+        (["x" * 81], "has 81 characters"),
+    ],
+)
+def test_names_that_fit_no_label_file_are_refused_before_anything_is_written(
+    source: Path, flags: list[str], message: str
+) -> None:
+    body = labelme(0, [], flags=dict.fromkeys(flags, True))
+    for number in range(3):
+        text = json.dumps(body | {"imagePath": f"images/{name(number)}"})
+        put(source / f"{number:04d}.json", text)
+    with pytest.raises(DatasetError, match=message):
+        convert_dataset(source, source.parent / "t", source_format="LabelMe")
+    assert not (source.parent / "t").exists()
+
+
+def test_names_at_the_edge_of_what_fits(source: Path) -> None:
+    long = "x" * 80
+    flags = {long: True, " hat ": False, '"quoted": {}': True, "0 zero": True, "# hash": False}
+    fields = [choices(f"ask\n{long}", "a, b", "c"), choices("w", long[:79] + "y")]
+    put(source / "labels" / "e.json", [task(i, [*fields, choices("v", *flags)]) for i in range(3)])
+    target, _ = converted(source, "LabelStudio")
+    assert [line.split(" ", 1)[1] for line in (target / "label.txt").read_text().splitlines()][-4:] == [
+        "hat",
+        '"quoted": {}',
+        "0 zero",
+        "# hash",
+    ]
+
+
+def test_pictures_that_do_not_decode_are_all_named_and_no_list_is_written(source: Path) -> None:
+    for number in range(4):
+        put(source / f"{number:04d}.json", labelme(number, [shape("p", [[5, 5], [50, 90]], hat=True)]))
+    for number in (1, 2):
+        path = source / "images" / name(number)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)  # inside the pixels, behind a sound header
+        path.write_bytes(bytes(data))
+    with pytest.raises(DatasetError) as caught:
+        convert_dataset(source, source.parent / "t", source_format="LabelMe")
+    told = str(caught.value)
+    assert "2 problems" in told
+    assert "0001.json: images/0001.png: image_corrupt" in told
+    assert "0002.json: images/0002.png: image_corrupt" in told
+    assert not list((source.parent / "t").glob("*.txt"))
 
 
 def test_groups_csv_of_the_source_comes_along(coco_source: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..check import DatasetFormat
 from ..label_spec import NAMES_FILE, YAML_FILE, read_label_set
 from ..problems import Findings, Place
 from ..records import LabelSet
-from ..text_files import read_columns
+from ..text_files import read_columns, read_list
 from ..transfer import PictureTransfer, must_be_apart, must_be_new
 from . import coco, cvat, label_studio, labelme, voc, yolo
 from .annotation import Annotations, Picture, Reader
@@ -167,6 +168,9 @@ def _columns(found: Annotations) -> dict[str, dict[str, str]]:
 
 
 def _given(root: Path, findings: Findings) -> LabelSet | None:
-    if not any((root / name).is_file() for name in (NAMES_FILE, YAML_FILE)):
-        return None
+    """Labels that stand in the source's folder. A `label.txt` without numbers is a list for LabelMe's own window."""
+    if not (root / YAML_FILE).is_file():
+        data = read_list(root, NAMES_FILE, findings) if (root / NAMES_FILE).is_file() else None
+        if data is None or not re.match(rb"(\xef\xbb\xbf)?\s*\d+[ \t]", data):
+            return None
     return read_label_set(root, findings)

@@ -63,6 +63,10 @@ class _Reader:
     def finish(self) -> None:
         """Tags are asked of every picture that was annotated."""
         self._pictures.warn()
+        drawn = {box.category for picture in self._into.pictures for box in picture.boxes}
+        for name in self._tags:  # a label of any kind that was only used as a tag is no category
+            if name not in drawn:
+                self._into.categories.pop(name, None)
         self._into.picture_questions = dict(self._tags)
         for picture in self._into.pictures:
             if picture.answers or picture.boxes:

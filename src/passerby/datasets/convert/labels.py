@@ -35,6 +35,7 @@ UNKNOWN_WORDS = frozenset(
     | {"cannot_tell", "undefined", "__undefined__", "不确定", "未知"}
 )
 NONE_WORDS = frozenset({"none"})
+NAME_CHARACTERS = 80  # an id is made of it, which has at most 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +53,13 @@ class LabelTable:
     Args:
         questions: in the order of the labels.
         given: label set that the data set shall have, found by name or id; None makes one of the questions.
-        findings: takes labels that `given` lacks.
+        findings: takes names that cannot be names of labels, and labels that `given` lacks.
     """
 
     def __init__(self, questions: Sequence[Question], given: LabelSet | None, findings: Findings) -> None:
         self._columns = _columns(questions)
         own = _label_set(self._columns)
+        _check_names([column.name for column in self._columns], own, findings)
         self.label_set = given or own
         names = [column.name for column in self._columns]
         self._places = _places(names, own, given, findings) if given else list(range(len(names)))
@@ -95,8 +97,25 @@ def _columns(questions: Sequence[Question]) -> list[_Column]:
         name = question.name if choice is None else choice
         # "short" of sleeves and "short" of hair are two labels
         name = f"{question.name}: {choice}" if choice is not None and used[name] > 1 else name
-        columns.append(_Column(name=name, question=question, choice=choice))
+        columns.append(_Column(name=name.strip(), question=question, choice=choice))
     return columns
+
+
+def _check_names(names: Sequence[str], own: LabelSet, findings: Findings) -> None:
+    """Each must fit a line of `label.txt`, and no two may be the same there."""
+    taken: set[str] = set()
+    for name, label in zip(names, own.labels, strict=True):
+        place = Place(file="labels")
+        text = text_of(label)
+        if not name or not name.isprintable():
+            findings.add(place, f"the name of a label must be text without control characters, not {shown(repr(name))}")
+        elif len(name) > NAME_CHARACTERS:
+            findings.add(
+                place, f"the label {shown(name)} has {len(name)} characters, at most {NAME_CHARACTERS} will do"
+            )
+        elif text in taken:
+            findings.add(place, f"two labels would be called {shown(text)}, give one of them another name")
+        taken.add(text)
 
 
 def _label_set(columns: Sequence[_Column]) -> LabelSet:
@@ -116,7 +135,7 @@ def _label_set(columns: Sequence[_Column]) -> LabelSet:
         while free in taken:
             free, number = f"{id}_{number}", number + 1
         taken.add(free)
-        groups.append(Group(id=free, en=name))
+        groups.append(Group(id=free, en="".join(sign if sign.isprintable() else " " for sign in name).strip() or free))
         for i in places:
             labels[i] = Label(id=labels[i].id, en=labels[i].en, zh=labels[i].zh, group=free)
     used = {label.group for label in labels}
@@ -128,10 +147,12 @@ def _places(names: Sequence[str], own: LabelSet, given: LabelSet, findings: Find
     by: Mapping[str, int] = {
         key: i for i, label in enumerate(given.labels) for key in (label.id, label.en, label.zh, text_of(label)) if key
     }
-    places = []
+    places: list[int] = []
     for name, label in zip(names, own.labels, strict=True):
         at = next((by[key] for key in (name, label.id) if key in by), -1)
-        if at < 0:
+        if at >= 0 and at in places:
+            findings.add(Place(file="labels"), f"two labels of the source are {shown(given.labels[at].en)}")
+        elif at < 0:
             findings.add(Place(file="labels"), f"the label {shown(name)} of the source is not in the given label file")
         places.append(at)
     return places
@@ -158,6 +179,5 @@ def _value(column: _Column, chosen: tuple[str, ...], place: Place, findings: Fin
         return 0 if word in NO_WORDS else UNKNOWN
     if column.choice in chosen:
         return 1
-    if question.kind == "one" and (not words or words[0] in UNKNOWN_WORDS):
-        return UNKNOWN
-    return 0
+    unanswered = all(word in UNKNOWN_WORDS for word in words) if words else question.kind == "one"
+    return UNKNOWN if unanswered else 0

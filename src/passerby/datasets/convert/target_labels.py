@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError, shown
 from ...files import atomic_write, encode_image
 from ...types import ImageBgr
 from ..check_pictures import read_picture
@@ -61,8 +62,8 @@ def write_labels(
     Returns:
         how many samples each split has, and the names of the labels.
     Raises:
-        DatasetError: `dataset_invalid`, answers that fit no label; as `share_out`.
-        InputError, OutputError: a picture cannot be read, the data set cannot be written.
+        DatasetError: `dataset_invalid`, answers that fit no label, pictures that do not decode; as `share_out`.
+        InputError: a picture is gone. OutputError: the data set cannot be written.
     """
     label_set, samples = _samples(found, given)
     found.findings.raise_any(found.root)
@@ -75,7 +76,11 @@ def write_labels(
         seed=seed,
         input=str(found.root),
     )
-    names = _write_pictures(samples, target, how, progress)
+    names = _write_pictures(samples, target, how, progress, found)
+    if found.findings.count:
+        raise found.findings.error(
+            found.root, hint=f"mend them, and remove {shown(target, 200)}, which has no lists yet"
+        )
     texts = tuple(text_of(label) for label in label_set.labels)
     atomic_write(target / NAMES_FILE, "".join(f"{i} {text}\n" for i, text in enumerate(texts)).encode("utf-8"))
     if label_set.groups or label_set.thresholds:
@@ -130,9 +135,16 @@ def _ask_for_categories(found: Annotations) -> None:
 
 
 def _write_pictures(
-    samples: Sequence[_Sample], target: Path, how: PictureTransfer, progress: Callable[[int, int], None] | None
+    samples: Sequence[_Sample],
+    target: Path,
+    how: PictureTransfer,
+    progress: Callable[[int, int], None] | None,
+    found: Annotations,
 ) -> list[str]:
-    """Their names in the lists. Each source picture is decoded once, and is let go before the next one."""
+    """Their names in the lists. Each source picture is decoded once, and is let go before the next one.
+
+    One that does not decode is a problem, and the rest is written.
+    """
     names = Names({sample.picture.file for sample in samples})
     written: list[str] = []
     numbers: dict[str, int] = {}
@@ -144,7 +156,7 @@ def _write_pictures(
             take_over(sample.picture.path, target / name, how)
         else:
             if decoded is None or decoded[0] != sample.picture.path:
-                decoded = (sample.picture.path, read_picture(sample.picture.path))
+                decoded = (sample.picture.path, _decoded(sample.picture, found))
             numbers[stem] = numbers.get(stem, 0) + 1
             kind = ".jpg" if posixpath.splitext(sample.picture.file)[1].lower() in JPEG else ".png"
             name = names.free(f"images/{stem}_{numbers[stem]}", kind)
@@ -153,6 +165,15 @@ def _write_pictures(
         if progress is not None:
             progress(done, len(samples))
     return written
+
+
+def _decoded(picture: Picture, found: Annotations) -> ImageBgr:
+    """(H, W, 3) uint8 BGR; black, and a problem, where it does not decode."""
+    try:
+        return read_picture(picture.path)
+    except InputError as error:
+        found.problem(picture.place, f"{shown(picture.file)}: {error.name}, {error.happened}")
+        return np.zeros((*picture.size_wh[::-1], 3), np.uint8)
 
 
 def _is_whole(box: Box, picture: Picture) -> bool:

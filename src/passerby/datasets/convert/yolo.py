@@ -172,9 +172,10 @@ class _Reader:
             return
         self._read.add(file or "")
         data = read_list(self._into.root, file, self._into.findings) if file else b""
-        if file and data and data.strip():
-            for line, text in numbered_lines(data, file, self._into.findings):
-                self._box(text.split(), Place(file=file, line=line), picture, classes)
+        # blank lines between others are common; what is no text is no number either
+        for line, text in enumerate((data or b"").decode("utf-8-sig", "replace").split("\n"), 1):
+            if text.strip():
+                self._box(text.split(), Place(file=file or name, line=line), picture, classes)
         self._into.add(picture)
 
     def _box(self, words: list[str], place: Place, picture: Picture, classes: list[str]) -> None:
