@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -156,6 +160,11 @@ def test_test_stays_as_it_is_unless_asked_for(crops: Path) -> None:
     assert listed(crops, "test") == held_out
     assert not set(held_out) & set(listed(crops, "train") + listed(crops, "val"))
     assert "test stays as it is" in report.warnings
+    with (crops / "train.txt").open("a") as file:
+        file.write((crops / "test.txt").read_text().splitlines()[0] + "\n")
+    report = split_dataset(crops, train_percent=80, val_percent=20, seed=1)
+    assert not set(held_out) & set(listed(crops, "train") + listed(crops, "val"))
+    assert any("1 pictures are test's" in w for w in report.warnings)
     split_dataset(crops, train_percent=60, val_percent=20, test_percent=20)
     assert len(listed(crops, "test")) == 12
 
@@ -173,6 +182,22 @@ def test_a_split_into_a_new_folder_leaves_the_source_alone(crops: Path, tmp_path
         assert data.label_set == read_attribute_set(crops).label_set
     with pytest.raises(OutputError, match="output_conflict"):
         split_dataset(crops, train_percent=80, val_percent=20, options=SplitOptions(output=tmp_path / "copy"))
+
+
+def test_a_new_folder_takes_the_test_list_along(crops: Path, tmp_path: Path) -> None:
+    lines = (crops / "val.txt").read_text().splitlines()
+    (crops / "test.txt").write_text("\n".join(lines[:5]) + "\n")
+    (crops / "val.txt").write_text("\n".join(lines[5:]) + "\n")
+    options = SplitOptions(output=tmp_path / "new")
+    split_dataset(crops, train_percent=80, val_percent=20, options=options)
+    assert [len(samples) for samples in read_attribute_set(tmp_path / "new").splits.values()] == [44, 11, 5]
+    assert listed(tmp_path / "new", "test") == listed(crops, "test")
+    boxes = tmp_path / "boxes"
+    example.write_detection_example(boxes, count=12)
+    shutil.move(boxes / "annotations/instance_val.json", boxes / "annotations/instance_test.json")
+    split_dataset(boxes, train_percent=60, val_percent=40, options=SplitOptions(output=tmp_path / "new_boxes"))
+    after = read_detection_set(tmp_path / "new_boxes").splits
+    assert [len(samples) for samples in after.values()] == [5, 4, 3]
 
 
 @pytest.mark.parametrize(
@@ -317,3 +342,36 @@ def test_a_split_warns_of_near_copies_and_keeps_them_together_on_request(tmp_pat
     report = split_dataset(folder, train_percent=50, val_percent=50, options=options)
     assert not report.near_copies
     assert not {name[:9] for name in listed(folder, "train")} & {name[:9] for name in listed(folder, "val")}
+
+
+# cut off
+
+SPLITTING = """
+import sys
+from pathlib import Path
+from passerby.datasets.split import SplitOptions, split_dataset
+print("ready", flush=True)
+for seed in range(10_000):
+    options = SplitOptions(seed=seed, near_copies="ignore")
+    split_dataset(Path(sys.argv[1]), train_percent=50, val_percent=30, test_percent=20, options=options)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_no_picture_drops_out(crops: Path) -> None:
+    lines = set((crops / "train.txt").read_text().splitlines()) | set((crops / "val.txt").read_text().splitlines())
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        run = subprocess.Popen([sys.executable, "-c", SPLITTING, str(crops)], stdout=subprocess.PIPE, text=True)
+        assert run.stdout is not None
+        with run.stdout:
+            assert run.stdout.readline() == "ready\n"
+            time.sleep(float(rng.uniform(0.02, 0.3)))
+            run.kill()
+            run.wait()
+        there = [crops / f"{split}.txt" for split in ("train", "val", "test")]
+        assert set().union(*(path.read_text().splitlines() for path in there if path.exists())) == lines
+        for path in crops.glob("*.bak*"):
+            path.unlink()
+    split_dataset(crops, train_percent=80, val_percent=20)
+    assert sum(len(listed(crops, split)) for split in ("train", "val", "test")) == 60

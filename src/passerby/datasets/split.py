@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError, DatasetError, shown
 from ..files import atomic_write
 from .allotment import allot
+from .detection_set import annotation_file
 from .label_spec import NAMES_FILE, YAML_FILE
 from .near_copies import families, hash_files, near_pairs, warn_about_near_copies
 from .problems import Findings, some
@@ -65,7 +66,7 @@ def split_dataset(
     """Share the samples of a data set out to train, val and test anew.
 
     The samples of train and val are shared out, and those of test where `test_percent` is not 0; else test stays as it
-    is. `val` need not exist before. The layout is known by its files.
+    is, and what stands in it leaves the other lists. `val` need not exist before. The layout is known by its files.
 
     Args:
         folder: of the data set.
@@ -98,8 +99,10 @@ def split_dataset(
     copies = warn_about_near_copies(
         {name: _of(name, names, split_of, listed.samples, hashes) for name in names}, findings
     )
-    if "test" not in wanted and listed.has_test:
+    if listed.kept:
         findings.warn("test stays as it is")
+    if listed.held_out:
+        findings.warn(f"{len(listed.held_out)} pictures are test's and leave the other lists: {some(listed.held_out)}")
     for split in names[1:]:
         lacking = [n for n, count in figures[split].classes.items() if not count]
         if lacking:
@@ -213,10 +216,13 @@ def _write_new(
     folder: Path, output: Path, listed: Listed, files: Mapping[str, bytes], pictures: PictureTransfer
 ) -> tuple[str, ...]:
     """The whole data set in a new folder. The lists come last: without them it is none yet."""
-    base = "images/" if listed.kind == "COCODetDataset" else ""
-    for sample in listed.samples:
+    boxes = listed.kind == "COCODetDataset"
+    base = "images/" if boxes else ""
+    for sample in (*listed.samples, *listed.kept):
         take_over(sample.path, output / f"{base}{sample.file}", pictures)
-    beside = (NAMES_FILE, YAML_FILE) if listed.kind == "MLClsDataset" else ()
+    beside: tuple[str, ...] = () if boxes else (NAMES_FILE, YAML_FILE)
+    if listed.kept:
+        beside += (annotation_file("test") if boxes else "test.txt",)
     texts = [name for name in (*beside, GROUPS_FILE) if (folder / name).exists()]
     for name in texts:
         take_over(folder / name, output / name, "copy")

@@ -29,7 +29,8 @@ class Listed:
         samples: N of them, all of one kind.
         counts: (N, K) how often each has each class. classes: names of the K.
         documents: of a COCODetDataset, the files of before by split.
-        has_test: whether there was a list for test.
+        kept: samples of a list for test that stays as it is.
+        held_out: names of those that stand in one of the other lists too: they are test's and not among the samples.
     """
 
     folder: Path
@@ -38,7 +39,8 @@ class Listed:
     counts: NDArray[np.int64]
     classes: tuple[str, ...]
     documents: Mapping[str, Mapping[str, Any]]
-    has_test: bool
+    kept: tuple[AttributeSample | DetectionSample, ...]
+    held_out: tuple[str, ...]
 
 
 def read_lists(folder: Path, splits: Sequence[str]) -> Listed:
@@ -49,10 +51,10 @@ def read_lists(folder: Path, splits: Sequence[str]) -> Listed:
     """
     if (folder / annotation_file("train")).exists():
         boxes = inspect_detection_set(folder, needed=("train",))
-        samples = _pooled(boxes, splits)
-        return _detections(folder, boxes, samples, splits)
+        samples, held_out = _pooled(boxes, splits)
+        return _detections(folder, boxes, samples, held_out, splits)
     read = inspect_attribute_set(folder, needed=("train",))
-    samples = _pooled(read, splits)
+    samples, held_out = _pooled(read, splits)
     labels = read.data.label_set.labels
     rows = [sample.targets == 1 for sample in samples if isinstance(sample, AttributeSample)]
     return Listed(
@@ -62,14 +64,18 @@ def read_lists(folder: Path, splits: Sequence[str]) -> Listed:
         counts=np.array(rows, np.int64).reshape(len(samples), len(labels)),
         classes=tuple(label.id for label in labels),
         documents={},
-        has_test="test" in read.data.splits,
+        kept=() if "test" in splits else tuple(read.data.splits.get("test", ())),
+        held_out=held_out,
     )
 
 
 def _pooled(
     read: ReadAttributes | ReadDetections, splits: Sequence[str]
-) -> tuple[AttributeSample | DetectionSample, ...]:
-    """Samples of the splits by name. One that stands twice with other labels is a problem."""
+) -> tuple[tuple[AttributeSample | DetectionSample, ...], tuple[str, ...]]:
+    """Samples of the splits by name, and names of those that are held out for another split.
+
+    One that stands twice with other labels is a problem.
+    """
     found: dict[str, tuple[AttributeSample | DetectionSample, Place]] = {}
     for split in splits:
         samples: tuple[AttributeSample | DetectionSample, ...] = read.data.splits.get(split, ())
@@ -78,9 +84,11 @@ def _pooled(
             if not _same(earlier, sample):
                 read.findings.add(place, f"{shown(sample.file)} stands in {earlier_place} already, with other labels")
     read.findings.raise_any(read.data.root)
-    if not found:
+    others = {sample.file for split, own in read.data.splits.items() if split not in splits for sample in own}
+    free = sorted(found.keys() - others)
+    if not free:
         raise DatasetError("dataset_invalid", "there is nothing to split", input=str(read.data.root))
-    return tuple(found[file][0] for file in sorted(found))
+    return tuple(found[file][0] for file in free), tuple(sorted(found.keys() & others))
 
 
 def _same(a: AttributeSample | DetectionSample, b: AttributeSample | DetectionSample) -> bool:
@@ -96,6 +104,7 @@ def _detections(
     folder: Path,
     read: ReadDetections,
     samples: tuple[AttributeSample | DetectionSample, ...],
+    held_out: tuple[str, ...],
     splits: Sequence[str],
 ) -> Listed:
     classes = read.data.classes
@@ -115,7 +124,8 @@ def _detections(
         counts=counts,
         classes=(*classes, "without boxes"),
         documents=documents,
-        has_test="test" in read.data.splits,
+        kept=() if "test" in splits else tuple(read.data.splits.get("test", ())),
+        held_out=held_out,
     )
 
 
