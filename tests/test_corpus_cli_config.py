@@ -1,4 +1,4 @@
-"""The corpus group `config` through the command line: `--pipeline FILE` and the words of kind `cli` as they stand."""
+"""The corpus group `config` through the command line: `--pipeline FILE`, `module -c FILE`, and words as they stand."""
 
 from __future__ import annotations
 
@@ -42,13 +42,25 @@ def is_shipped(name: str) -> bool:
     return name in ENTRIES and ENTRIES[name].shipped
 
 
+def ending(case: Case) -> str:
+    """The error of a training file: a sound one is read to its end, and what it names is not there."""
+    if case["id"] == "config/train_device_list":
+        return "device_unavailable"
+    return "dataset_missing" if expected(case) == "ok" else expected(case)
+
+
 def job_for(case: Case, folder: Path) -> Job:
     job = Job(id=case["id"], root=folder / case["id"].replace("/", "_"), words=[])
     with inside(job.cwd):
         path = str(prepared(case, job.cwd))
-    words = case["call"].get("args", ["--pipeline", path, "--input", GOOD_PICTURE, "--json"])
-    # the third run says what the second one cannot: that a configuration which is fine is read to its end
-    job.words = [words, GOOD_WORDS, ["config", "check", path, "--json"], ["config", "show", path, "--json"]]
+    if case["call"]["kind"] == "train":
+        # a mode that needs no torch, where the file's own is not what is tried
+        mode = ["-o", "Global.mode=check_dataset"] if ending(case) == "dataset_missing" else []
+        job.words = [["module", "-c", path, "-o", "Global.output=out", *mode], GOOD_WORDS]
+    else:
+        words = case["call"].get("args", ["--pipeline", path, "--input", GOOD_PICTURE, "--json"])
+        # the third run says what the second one cannot: that a configuration which is fine is read to its end
+        job.words = [words, GOOD_WORDS, ["config", "check", path, "--json"], ["config", "show", path, "--json"]]
     job.env = {"PASSERBY_OFFLINE": "1"}
     return job
 
@@ -101,9 +113,13 @@ def test_words(case: Case, group: Runs, record_property: Record, tmp_path: Path)
     figures(ran, good, case, record_property)
 
 
-@pytest.mark.skip(reason="the command line has no command yet that reads a training configuration")
 @pytest.mark.parametrize("case", [c for c in corpus_cases("config") if kind(c) == "train"])
-def test_training(case: Case) -> None: ...
+def test_training(case: Case, group: Runs, record_property: Record) -> None:
+    ran, good = group[case["id"]], group["good"]
+    check_ended_cleanly(ran, good)
+    check_message(case, check_one_line(ran, ending(case)))
+    assert ran.out() == ""
+    figures(ran, good, case, record_property)
 
 
 def figures(ran: Ran, good: Ran, case: Case, record_property: Record) -> None:

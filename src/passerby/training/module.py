@@ -48,7 +48,7 @@ def run_module(source: Source, overrides: Overrides = (), *, say: Say = to_stder
     check_writable(output)
     try:
         if mode == "train":
-            _check_processes(config, source, overrides, say)
+            _check_processes(config, source, overrides)
         body = _plain({"done_flag": True, **_mode(mode)(config, say)})
     except PasserbyError as error:
         _write_result(output, mode, {"done_flag": False, "err_type": error.name, "err_msg": error.message})
@@ -106,7 +106,7 @@ def _mode(name: str) -> Mode:
     return module_use.evaluate if name == "evaluate" else module_use.predict
 
 
-def _check_processes(config: TrainingConfig, source: Source, overrides: Overrides, say: Say) -> None:
+def _check_processes(config: TrainingConfig, source: Source, overrides: Overrides) -> None:
     """
     Raises:
         EngineError: `device_unavailable`, several devices and one process, with the command that starts more.
@@ -115,7 +115,6 @@ def _check_processes(config: TrainingConfig, source: Source, overrides: Override
     if len(devices) < 2 or "WORLD_SIZE" in os.environ:
         return
     command = shlex.join(torchrun_command(len(devices), source, overrides))
-    say(f"start it so: {command}")  # an error is cut to a line or two
     happened = f"Global.device is {shown(config.Global.device)} and this is one process"
     raise EngineError("device_unavailable", happened, hint=f"one device, or: {command}")
 
