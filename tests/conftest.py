@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# The networks of the tests are tiny: a second thread of torch costs more than it brings, and where another program
+# holds that core each step waits for it. Child processes inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(__file__).parent / "data"
 CORPUS = DATA / "corpus"

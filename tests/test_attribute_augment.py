@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from passerby.decode import decode_image
-from passerby.training import rand_augment as ops
-from passerby.training.attribute_augment import augmented, erase
+from passerby.training.attributes import rand_augment as ops
+from passerby.training.attributes.augment import augmented, erase
 
 MAGNITUDE = 8.6
 

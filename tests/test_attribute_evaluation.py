@@ -11,8 +11,8 @@ import pytest
 
 from passerby.datasets.records import LabelSet
 from passerby.formats.metadata import Group, Label
-from passerby.training.attribute_counts import count_decisions, mean_accuracy_of, paddle_figures
-from passerby.training.attribute_evaluation import (
+from passerby.training.attributes.counts import count_decisions, mean_accuracy_of, paddle_figures
+from passerby.training.attributes.evaluation import (
     cross_tuned_decisions,
     evaluate_attributes,
     set_thresholds,
@@ -156,6 +156,8 @@ def test_shapes_that_do_not_fit_are_refused(crops):
 
 
 def test_evaluation_needs_no_torch():
-    code = "import sys; sys.modules['torch'] = None; import passerby.training.attribute_evaluation as e; print(e.FOLDS)"
+    code = (
+        "import sys; sys.modules['torch'] = None; import passerby.training.attributes.evaluation as e; print(e.FOLDS)"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout.strip() == "5"

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from passerby.formats.pdparams import read_pdparams  # noqa: E402
 from passerby.networks.torch.pplcnet import PPLCNet, load_weights  # noqa: E402
-from passerby.training.attribute_losses import (  # noqa: E402
+from passerby.training.attributes.losses import (  # noqa: E402
     LOSSES,
     asymmetric_terms,
     attribute_loss,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from passerby.training import attribute_metrics as metrics
-from passerby.training.attribute_counts import (
+from passerby.training.attributes import metrics as metrics
+from passerby.training.attributes.counts import (
     PADDLE_THRESHOLD,
     count_decisions,
     instance_means,

@@ -23,9 +23,9 @@ from passerby.formats.onnx_file import write_onnx  # noqa: E402
 from passerby.models.load import load_path  # noqa: E402
 from passerby.networks import pplcnet  # noqa: E402
 from passerby.networks.torch.pplcnet import PPLCNet, weights_of  # noqa: E402
-from passerby.training.attribute_counts import count_decisions, mean_accuracy_of  # noqa: E402
-from passerby.training.attribute_distillation import NO_OPINION, Teacher  # noqa: E402
-from passerby.training.attribute_task import AttributeTask, AttributeTaskOptions  # noqa: E402
+from passerby.training.attributes.counts import count_decisions, mean_accuracy_of  # noqa: E402
+from passerby.training.attributes.distillation import NO_OPINION, Teacher  # noqa: E402
+from passerby.training.attributes.task import AttributeTask, AttributeTaskOptions  # noqa: E402
 from passerby.training.task import Batch, Place  # noqa: E402
 
 from .attribute_data import LABELS, attribute_set  # noqa: E402

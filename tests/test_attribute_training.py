@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from passerby.networks.torch.pplcnet import PPLCNet  # noqa: E402
-from passerby.training import attribute_metrics as metrics  # noqa: E402
+from passerby.training.attributes import metrics as metrics  # noqa: E402
 from passerby.training.shipped.attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop  # noqa: E402
 from passerby.training.shipped.attribute_data import (  # noqa: E402
     collect_persons,

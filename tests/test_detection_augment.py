@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.training import detection_augment
-from passerby.training.detection_augment import (
+from passerby.training.detection import augment as detection_augment
+from passerby.training.detection.augment import (
     FILL_BGR,
     INTERPOLATIONS,
     NO_AUGMENT,

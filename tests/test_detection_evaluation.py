@@ -13,8 +13,8 @@ pytest.importorskip("pycocotools")
 
 from passerby.datasets.records import DetectionSample
 from passerby.detector import Detections
-from passerby.training import detection_evaluation
-from passerby.training.detection_evaluation import evaluate_detections, log_average_miss_rate
+from passerby.training.detection import evaluation as detection_evaluation
+from passerby.training.detection.evaluation import evaluate_detections, log_average_miss_rate
 
 FIXTURES = Path(__file__).parent / "data/fixtures/train"
 

@@ -12,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from passerby.networks.torch import ppyoloe  # noqa: E402
-from passerby.training import assigner, detection_losses  # noqa: E402
+from passerby.training.detection import assigner  # noqa: E402
+from passerby.training.detection import losses as detection_losses  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data/fixtures"
 CASES = json.loads((FIXTURES / "train/assigners.json").read_text())

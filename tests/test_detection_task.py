@@ -26,9 +26,9 @@ from passerby.models import convert  # noqa: E402
 from passerby.models.load import load_model  # noqa: E402
 from passerby.networks.torch.ppyoloe import PPYOLOE  # noqa: E402
 from passerby.preprocess import to_network_input  # noqa: E402
-from passerby.training.detection_augment import NO_AUGMENT, DetectionAugment  # noqa: E402
-from passerby.training.detection_evaluation import evaluate_detections  # noqa: E402
-from passerby.training.detection_task import DetectionTask, DetectionTaskOptions, training_sizes  # noqa: E402
+from passerby.training.detection.augment import NO_AUGMENT, DetectionAugment  # noqa: E402
+from passerby.training.detection.evaluation import evaluate_detections  # noqa: E402
+from passerby.training.detection.task import DetectionTask, DetectionTaskOptions, training_sizes  # noqa: E402
 from passerby.training.task import Batch, Place  # noqa: E402
 
 from . import tiny  # noqa: E402

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from passerby.formats.pdparams import read_pdparams  # noqa: E402
 from passerby.networks import pplcnet  # noqa: E402
 from passerby.networks.torch.pplcnet import PPLCNet, load_weights, weights_of  # noqa: E402
-from passerby.training.attribute_losses import multi_label_loss  # noqa: E402
+from passerby.training.attributes.losses import multi_label_loss  # noqa: E402
 
 FIXTURES = Path(__file__).parent / "data/fixtures"
 

@@ -13,9 +13,9 @@ from passerby.datasets.attribute_set import read_attribute_set  # noqa: E402
 from passerby.datasets.detection_set import read_detection_set  # noqa: E402
 from passerby.datasets.example import write_attribute_example, write_detection_example  # noqa: E402
 from passerby.errors import DatasetError  # noqa: E402
-from passerby.training.attribute_task import AttributeTask, AttributeTaskOptions  # noqa: E402
+from passerby.training.attributes.task import AttributeTask, AttributeTaskOptions  # noqa: E402
 from passerby.training.checkpoint import read_checkpoint  # noqa: E402
-from passerby.training.detection_task import DetectionTask, DetectionTaskOptions  # noqa: E402
+from passerby.training.detection.task import DetectionTask, DetectionTaskOptions  # noqa: E402
 from passerby.training.loop import train  # noqa: E402
 from passerby.training.starting_weights import load_starting_weights  # noqa: E402
 

@@ -22,10 +22,10 @@ from passerby.detector import Detections
 from passerby.errors import OutputError
 from passerby.files import encode_image
 from passerby.formats.metadata import Group, Label
-from passerby.training.attribute_evaluation import evaluate_attributes
-from passerby.training.attribute_mistakes import PER_LABEL, surest_mistakes
-from passerby.training.detection_evaluation import evaluate_detections
-from passerby.training.detection_mistakes import match, score_bins, worst_mistakes
+from passerby.training.attributes.evaluation import evaluate_attributes
+from passerby.training.attributes.mistakes import PER_LABEL, surest_mistakes
+from passerby.training.detection.evaluation import evaluate_detections
+from passerby.training.detection.mistakes import match, score_bins, worst_mistakes
 from passerby.training.report import AttributeEvidence, DetectionEvidence, ReportFiles, write_report
 from passerby.training.report_plots import interval
 

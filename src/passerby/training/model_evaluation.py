@@ -2,7 +2,7 @@
 """A model as inference runs it, measured on a split of a data set. Needs no torch.
 
 Any model that loads can be measured, not only ours: the figures are those of the file that the pipeline will run.
-`attribute_evaluation` and `detection_evaluation` make the figures; here are the pictures, the engine and the matching
+`attributes.evaluation` and `detection.evaluation` make the figures; here are the pictures, the engine and the matching
 of the model's labels with the data set's.
 """
 
@@ -29,8 +29,8 @@ from ..models.convert import labels_from_texts
 from ..models.load import LoadedModel
 from ..sources import read_file
 from ..types import ImageBgr
-from .attribute_evaluation import AttributeFigures, evaluate_attributes, set_thresholds
-from .detection_evaluation import DetectionFigures, evaluate_detections
+from .attributes.evaluation import AttributeFigures, evaluate_attributes, set_thresholds
+from .detection.evaluation import DetectionFigures, evaluate_detections
 
 log = logging.getLogger(__name__)
 

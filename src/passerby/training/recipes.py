@@ -26,9 +26,9 @@ from ..models.catalogue import ENTRIES, stand_in
 from ..models.load import load_model
 from ..networks.torch.pplcnet import PPLCNet
 from ..networks.torch.ppyoloe import PPYOLOE
-from .attribute_task import AttributeTask, AttributeTaskOptions
-from .detection_augment import NO_AUGMENT, DetectionAugment
-from .detection_task import DetectionTask, DetectionTaskOptions
+from .attributes.task import AttributeTask, AttributeTaskOptions
+from .detection.augment import NO_AUGMENT, DetectionAugment
+from .detection.task import DetectionTask, DetectionTaskOptions
 from .options import TrainOptions
 from .schedule import EpochPlan
 from .starting_weights import StartReport, start_from

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An evaluation as files for people and programs: report.html, report.md, figures.json and the plots as PNG.
 
-The figures come as the JSON that `attribute_evaluation` and `detection_evaluation` make; this package's report of an
+The figures come as the JSON that `attributes.evaluation` and `detection.evaluation` make; this package's report of an
 old evaluation can be written again from its figures.json.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import atomic_write, check_writable
-from .report_attributes import AttributeEvidence, attribute_sections, attribute_tiles
-from .report_detection import DetectionEvidence, detection_sections, detection_tiles
+from .attributes.report import AttributeEvidence, attribute_sections, attribute_tiles
+from .detection.report import DetectionEvidence, detection_sections, detection_tiles
 from .report_page import Page, to_html, to_markdown
 
 __all__ = ["AttributeEvidence", "DetectionEvidence", "ReportFiles", "write_report"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which thresholds a model carries, and how other ones are put into a finished model file.
 
-How thresholds are tuned is in `attribute_evaluation`; here is only what becomes of them.
+How thresholds are tuned is in `attributes.evaluation`; here is only what becomes of them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def store_thresholds(model_dir: Path, values: Sequence[float]) -> Path:
 
     Args:
         model_dir: the folder that `export_model` wrote, or the .onnx in it.
-        values: (C,) in 0..1, as `attribute_evaluation.tuned_thresholds` gives them.
+        values: (C,) in 0..1, as `attributes.evaluation.tuned_thresholds` gives them.
     Returns:
         the .onnx, replaced whole; its weights are the same to the byte.
     Raises:

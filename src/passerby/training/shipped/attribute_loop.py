@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...networks.torch.pplcnet import PPLCNet
-from ..attribute_losses import feature_loss, masked_soft_loss
+from ..attributes.losses import feature_loss, masked_soft_loss
 from .attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop
 from .attribute_data import CropStore
 

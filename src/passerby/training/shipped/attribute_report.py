@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...networks.torch.pplcnet import PPLCNet, load_weights
-from ..attribute_metrics import (
+from ..attributes.metrics import (
     LabelFigures,
     expected_calibration_error,
     fit_calibration,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..attribute_metrics import fit_calibration, label_figures, mean_auc
+from ..attributes.metrics import fit_calibration, label_figures, mean_auc
 from .attribute_data import CropStore
 from .attribute_features import BANDS, TeacherFiles, extract_features
 from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from passerby.training.assigner import GroundTruth
+from passerby.training.detection.assigner import GroundTruth
 from passerby.training.shipped.detection_augment import AugmentOptions, Example, augment_mosaic, augment_one
 from passerby.training.shipped.detection_data import Packed, load_packed
 from passerby.training.shipped.teacher_boxes import load_teacher_boxes, merge_truth

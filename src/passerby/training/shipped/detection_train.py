@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from passerby.networks.torch.ppyoloe import PPYOLOE, HeadOutputs
-from passerby.training.detection_losses import DetectionLoss, detection_loss
+from passerby.training.detection.losses import DetectionLoss, detection_loss
 from passerby.training.ema import ModelEma
 from passerby.training.shipped.detection_batches import DetectionBatches, Stage, ground_truth, marked_boxes
 from passerby.training.shipped.detection_data import load_packed

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..attributes import AttributeClassifier
-from ..datasets.records import AttributeSample
-from ..devices import Device
-from ..errors import ModelError
-from ..formats.metadata import Label
-from ..models.load import load_path
-from ..types import ImageBgr
-from .attribute_crops import CropReader
+from ...attributes import AttributeClassifier
+from ...datasets.records import AttributeSample
+from ...devices import Device
+from ...errors import ModelError
+from ...formats.metadata import Label
+from ...models.load import load_path
+from ...types import ImageBgr
+from .crops import CropReader
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 
 Each takes (H, W, 3) uint8 BGR and gives the same back; the point operations are tables of 256 values, the others one
 call of OpenCV, which is what keeps a crop at a millisecond. Pillow's results are matched: tests/test_attribute_augment.
-Called by `attribute_augment`.
+Called by `augment`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import ImageBgr
+from ...types import ImageBgr
 
 MAGNITUDE_MEAN, MAGNITUDE_STD, LARGEST = 9.0, 0.5, 10.0
 DRAWN, CHANCE = 2, 0.5

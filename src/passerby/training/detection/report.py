@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..datasets.records import DetectionSample
-from ..detector import Detections
-from ..files import encode_image
-from . import report_plots as plots
-from .detection_mistakes import legend, mistakes_sheet, score_bins, worst_mistakes
-from .report_page import Picture, Section, Table, Text, Tile, number
+from ...datasets.records import DetectionSample
+from ...detector import Detections
+from ...files import encode_image
+from .. import report_plots as plots
+from ..report_page import Picture, Section, Table, Text, Tile, number
+from .mistakes import legend, mistakes_sheet, score_bins, worst_mistakes
 
 SUMMARY = {
     "AP": "AP, mean over IoU 0.50 to 0.95",

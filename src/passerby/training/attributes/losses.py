@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses of the attribute network: pure functions of tensors.
 
-`attribute_task` takes them by name through `attribute_loss`. The weighted loss is the original's (PaddleClas
+`task` takes them by name through `attribute_loss`. The weighted loss is the original's (PaddleClas
 MultiLabelLoss with `weight_ratio` and `size_sum`); the shipped model is distilled with the plain masked one, whose
 probabilities need less mending. An entry of -1 is unknown and counts nothing in any of them.
 """

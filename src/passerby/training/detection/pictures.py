@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from .. import geometry, preprocess
-from ..datasets.records import DetectionSample
-from ..decode import decode_image
-from ..detector import Detections
-from ..errors import InputError
-from ..formats.metadata import InputRecipe, NmsRecipe
-from ..networks.torch.ppyoloe import PPYOLOE
-from ..sources import read_file
-from ..types import ImageBgr
-from ..types import Tensor as Array
-from .detection_augment import LabelledPicture
+from ... import geometry, preprocess
+from ...datasets.records import DetectionSample
+from ...decode import decode_image
+from ...detector import Detections
+from ...errors import InputError
+from ...formats.metadata import InputRecipe, NmsRecipe
+from ...networks.torch.ppyoloe import PPYOLOE
+from ...sources import read_file
+from ...types import ImageBgr
+from ...types import Tensor as Array
+from .augment import LabelledPicture
 
 READERS = 2  # threads that decode the next pictures while the network looks at these
 

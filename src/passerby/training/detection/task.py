@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.records import DetectionSample, DetectionSet, data_hash
-from ..detector import Detections
-from ..errors import ArgumentError, DatasetError, InputError, shown
-from ..formats.metadata import InputRecipe, Label, NmsRecipe
-from ..models.convert import labels_from_texts
-from ..networks.torch.ppyoloe import PPYOLOE, HeadOutputs
-from .detection_augment import INTERPOLATIONS, DetectionAugment, LabelledPicture, augment
-from .detection_batch import FOUND, IGNORED, ground_truth, network_input, targets
-from .detection_evaluation import evaluate_detections
-from .detection_losses import detection_loss
-from .detection_pictures import find_boxes, read_picture
-from .task import Batch, Place, Weights
+from ...datasets.records import DetectionSample, DetectionSet, data_hash
+from ...detector import Detections
+from ...errors import ArgumentError, DatasetError, InputError, shown
+from ...formats.metadata import InputRecipe, Label, NmsRecipe
+from ...models.convert import labels_from_texts
+from ...networks.torch.ppyoloe import PPYOLOE, HeadOutputs
+from ..task import Batch, Place, Weights
+from .augment import INTERPOLATIONS, DetectionAugment, LabelledPicture, augment
+from .batch import FOUND, IGNORED, ground_truth, network_input, targets
+from .evaluation import evaluate_detections
+from .losses import detection_loss
+from .pictures import find_boxes, read_picture
 
 log = logging.getLogger(__name__)
 STRIDE = 32
@@ -111,7 +111,7 @@ class DetectionTask:
     def batch(self, place: Place, rows: Sequence[int]) -> Batch:
         """Read, augment and stack these training pictures, all at one size. See `task.Task`.
 
-        Targets are those of `detection_batch.targets`. When none of the pictures can be used, another one stands in,
+        Targets are those of `batch.targets`. When none of the pictures can be used, another one stands in,
         because a process without a batch would keep the others of a distributed run waiting.
         """
         # the same for every process of a distributed run, so that none waits for another's larger pictures

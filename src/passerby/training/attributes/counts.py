@@ -2,7 +2,7 @@
 """Figures of attribute decisions, by label and by person: what the field calls label-based and instance-based.
 
 Pure functions of numpy arrays. Targets are (N, C): 1 yes, 0 no, -1 not labelled; such entries count nowhere. Ranking
-figures, which need scores and no decisions, are in `attribute_metrics`.
+figures, which need scores and no decisions, are in `metrics`.
 """
 
 from __future__ import annotations

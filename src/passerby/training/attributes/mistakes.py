@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.check_pictures import read_picture
-from ..datasets.records import AttributeSample, LabelSet
-from ..datasets.sheet import ALARM, FAINT, LINE, Sheet
-from ..errors import PasserbyError
-from ..formats.metadata import Label
-from ..types import ImageBgr
+from ...datasets.check_pictures import read_picture
+from ...datasets.records import AttributeSample, LabelSet
+from ...datasets.sheet import ALARM, FAINT, LINE, Sheet
+from ...errors import PasserbyError
+from ...formats.metadata import Label
+from ...types import ImageBgr
 
 MOST, PER_LABEL, LINES = 24, 4, 2
 COLUMNS, GAP, MARGIN = 6, 12, 16

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import geometry
-from ..datasets.check_pictures import read_picture
-from ..datasets.records import DetectionSample
-from ..datasets.sheet import ALARM, FAINT, LINE, Sheet, fitted
-from ..detector import Detections
-from ..errors import PasserbyError
-from ..types import ImageBgr
+from ... import geometry
+from ...datasets.check_pictures import read_picture
+from ...datasets.records import DetectionSample
+from ...datasets.sheet import ALARM, FAINT, LINE, Sheet, fitted
+from ...detector import Detections
+from ...errors import PasserbyError
+from ...types import ImageBgr
 
 IOU, TOUCH = 0.5, 0.1
 MOST, PER_PICTURE = 20, 2
@@ -94,7 +94,7 @@ def _on_crowd(box: NDArray[np.float32], sample: DetectionSample, same: NDArray[n
 def score_bins(samples: Sequence[DetectionSample], detections: Sequence[Detections]) -> list[dict[str, Any]]:
     """For each of ten bins of the score how many boxes there were and the share that hit a person at IoU 0.5.
 
-    Keys as those of `attribute_metrics.reliability_bins`.
+    Keys as those of `attributes.metrics.reliability_bins`.
     """
     pairs = [(d.scores, match(s, d)) for s, d in zip(samples, detections, strict=True)]
     scores = np.concatenate([np.zeros(0, np.float32), *(s[m.counted] for s, m in pairs)])

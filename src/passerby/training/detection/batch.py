@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import preprocess
-from ..formats.metadata import InputRecipe
+from ... import preprocess
+from ...formats.metadata import InputRecipe
 from .assigner import GroundTruth
-from .detection_augment import LabelledPicture
+from .augment import LabelledPicture
 
 FOUND, IGNORED = "", "ignored_"
 """Before the names `boxes`, `classes` and `valid` of a batch's targets."""

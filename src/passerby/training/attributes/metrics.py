@@ -2,7 +2,7 @@
 """How good attribute probabilities are: AUC, mA, colour accuracy; calibration and thresholds fitted on training data.
 
 Entries that nobody could tell (-1) count nowhere. Every figure comes with its support. Sums of decisions (precision,
-instance figures, the original's own) are in `attribute_counts`.
+instance figures, the original's own) are in `counts`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .attribute_counts import count_decisions, mean_accuracy_of, mean_of
+from .counts import count_decisions, mean_accuracy_of, mean_of
 
 MIN_SUPPORT = 10
 

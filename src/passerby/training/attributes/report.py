@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.records import AttributeSample, LabelSet
-from ..files import encode_image
-from . import report_plots as plots
-from .attribute_mistakes import mistakes_sheet, surest_mistakes
-from .report_page import Item, Picture, Section, Table, Text, Tile, number
+from ...datasets.records import AttributeSample, LabelSet
+from ...files import encode_image
+from .. import report_plots as plots
+from ..report_page import Item, Picture, Section, Table, Text, Tile, number
+from .mistakes import mistakes_sheet, surest_mistakes
 
 KINDS = {"plain": "at 0.5", "set": "at the thresholds in force", "tuned": "at tuned thresholds"}
 MEANS = {

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets._extras import need
-from ..datasets.records import DetectionSample
-from ..detector import Detections
+from ...datasets._extras import need
+from ...datasets.records import DetectionSample
+from ...detector import Detections
 
 CURVE_IOUS = (0.5, 0.75)
 MISS_RATE_FPPI = np.logspace(-2, 0, 9)  # false boxes a picture at which the miss rate is averaged

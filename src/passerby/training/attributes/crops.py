@@ -2,7 +2,7 @@
 """From the samples of a split to pixels and to probabilities: read, resize, remember, run the network.
 
 What a network sees in evaluation is made here the way `passerby.preprocess` makes it at inference, on the same pixels.
-Feeds `attribute_task` and whoever measures a trained network.
+Feeds `task` and whoever measures a trained network.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .. import preprocess
-from ..datasets.records import AttributeSample
-from ..decode import decode_image
-from ..errors import PasserbyError
-from ..formats.metadata import InputRecipe
-from ..sources import read_file
-from ..types import ImageBgr
+from ... import preprocess
+from ...datasets.records import AttributeSample
+from ...decode import decode_image
+from ...errors import PasserbyError
+from ...formats.metadata import InputRecipe
+from ...sources import read_file
+from ...types import ImageBgr
 
 log = logging.getLogger(__name__)
 

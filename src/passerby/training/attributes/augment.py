@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import ImageBgr
+from ...types import ImageBgr
 from .rand_augment import FILL_BGR, rand_augment
 
 Strength = Literal["paddle", "mild", "none"]

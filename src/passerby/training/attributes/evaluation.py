@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything an evaluation of attributes says, as one record that becomes JSON; no torch, no pictures, no files.
 
-Probabilities come from `attribute_crops.measure` or from any engine; `report` makes text and pictures of the record.
+Probabilities come from `crops.measure` or from any engine; `report` makes text and pictures of the record.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.records import LabelSet
-from .attribute_counts import (
+from ...datasets.records import LabelSet
+from .counts import (
     Counts,
     count_decisions,
     instance_means,
@@ -23,7 +23,7 @@ from .attribute_counts import (
     mean_of,
     paddle_figures,
 )
-from .attribute_metrics import (
+from .metrics import (
     auc,
     average_precision,
     expected_calibration_error,
@@ -54,7 +54,7 @@ class AttributeFigures:
         labels: for each label `id`, `en`, `group`, `positives`, `negatives`, `auc`, `ap`, `ece`, and by kind of
             threshold `thresholds` and `at` (`mean_accuracy`, `accuracy`, `precision`, `recall`, `f1`).
         groups: for each exclusive group `id`, `en`, `accuracy` of the likeliest label, `support`.
-        reliability: ten bins of `attribute_metrics.reliability_bins`.
+        reliability: ten bins of `metrics.reliability_bins`.
         curves: by label id, `recall` and `precision` of at most 100 points.
         columns: by column `values` (by value `samples`, `mA`, `auc`, `f1`), the number of `labels` these are over,
             and by figure the `gap` (`difference`, `best`, `worst` value).

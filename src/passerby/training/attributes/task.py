@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attribute task: PP-LCNet on labelled crops, what one step learns from and how far it has come.
 
-The loop (`loop`) knows it as a `Task`. Data come from `datasets`, views from `attribute_augment`, the loss from
-`attribute_losses`; figures in full are `attribute_evaluation`'s, here are only those by which a run is steered.
+The loop (`loop`) knows it as a `Task`. Data come from `datasets`, views from `augment`, the loss from
+`losses`; figures in full are `evaluation`'s, here are only those by which a run is steered.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import preprocess
-from ..datasets.records import AttributeSet, data_hash
-from ..errors import ArgumentError, DatasetError
-from ..formats.metadata import InputRecipe
-from ..networks.torch.pplcnet import PPLCNet
-from ..types import ImageBgr
-from .attribute_augment import Strength, augmented, erase
-from .attribute_crops import CropReader, measure
-from .attribute_distillation import NO_OPINION, Teacher
-from .attribute_losses import LossName, attribute_loss, label_ratios, masked_soft_loss
-from .attribute_metrics import summary_figures
-from .task import Batch, Place, Weights
+from ... import preprocess
+from ...datasets.records import AttributeSet, data_hash
+from ...errors import ArgumentError, DatasetError
+from ...formats.metadata import InputRecipe
+from ...networks.torch.pplcnet import PPLCNet
+from ...types import ImageBgr
+from ..task import Batch, Place, Weights
+from .augment import Strength, augmented, erase
+from .crops import CropReader, measure
+from .distillation import NO_OPINION, Teacher
+from .losses import LossName, attribute_loss, label_ratios, masked_soft_loss
+from .metrics import summary_figures
 
 BEHIND_THE_POOLING = ("last_conv.", "fc.")
 
@@ -44,7 +44,7 @@ class AttributeTaskOptions:
         loss: `weighted_bce` raises what is rare, as the original does, and with it the probabilities of rare labels
             (odds up to 2.7 times too high); `bce` leaves them honest; `focal` and `asl` are for rare labels.
         original_ratios: weigh by means that count -1 as a number, as PaddleClas does.
-        augment: see `attribute_augment.augmented`.
+        augment: see `augment.augmented`.
         freeze_backbone: learn only what stands behind the pooling; running statistics are frozen too.
         teacher: a model file (.onnx, .pdparams or folder) whose probabilities are learnt as well.
         teacher_weight: its share of the loss, 0..1; the labels have the rest. A label that is unknown for a crop is

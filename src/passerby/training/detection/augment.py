@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import BoxesXyxy, ImageBgr
+from ...types import BoxesXyxy, ImageBgr
 
 FILL_BGR = (104, 116, 124)  # the mean colour, (123.675, 116.28, 103.53) in RGB: zero after normalising
 INTERPOLATIONS = ("nearest", "linear", "area", "cubic", "lanczos")

@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from passerby.networks.torch.ppyoloe import REG_BINS, HeadOutputs, distances_to_boxes
-from passerby.training.assigner import Assignment, GroundTruth, atss, points_inside, task_aligned
+from passerby.training.detection.assigner import Assignment, GroundTruth, atss, points_inside, task_aligned
 
 CLASS_WEIGHT, IOU_WEIGHT, DFL_WEIGHT = 1.0, 2.5, 0.5
 LARGEST_DISTANCE = REG_BINS - 1 - 0.01  # so that the bin to the right always exists

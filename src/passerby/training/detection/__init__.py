@@ -1,0 +1,1 @@
+"""The detector: its task, what it learns from, and how good it is."""
