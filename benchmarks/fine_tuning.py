@@ -42,9 +42,9 @@ from passerby.models.pa100k import GROUPS, LABELS
 from passerby.models.verify import with_probe
 from passerby.networks import pplcnet
 from passerby.networks.torch.pplcnet import PPLCNet, load_weights
-from passerby.training.attribute_crops import CropReader, measure
-from passerby.training.attribute_metrics import label_figures, thresholds_of_best_expected_f1
-from passerby.training.attribute_task import AttributeTask, AttributeTaskOptions
+from passerby.training.attributes.crops import CropReader, measure
+from passerby.training.attributes.metrics import label_figures, thresholds_of_best_expected_f1
+from passerby.training.attributes.task import AttributeTask, AttributeTaskOptions
 from passerby.training.loop import train
 from passerby.training.options import TrainOptions
 from passerby.training.shipped.attribute_first import first_weights
@@ -77,34 +77,34 @@ def grid(pool: int) -> Iterator[Cell]:
     for seed in SEEDS:
         for count in (100, *(c for c in reversed(counts) if c != 100)):
             yield Cell("finetune", "random", count, seed)
-            if count in (100, 500, max(counts)):
+            if count in (100, max(counts)) and seed < 2:
                 yield Cell("alone", "random", count, seed)
             if count in chosen:
                 yield Cell("finetune", "suggest", count, seed)
         for count in (c for c in chosen if c not in counts):
             yield Cell("finetune", "random", count, seed)
             yield Cell("finetune", "suggest", count, seed)
-        for count in counts:
-            yield Cell("alone", "random", count, seed)
-            if count >= 100:
-                yield Cell("first", "random", count, seed)
+        for count in (c for c in counts if c >= 50 and seed < 2):
+            yield Cell("first", "random", count, seed)
+            if count not in (100, max(counts)):
+                yield Cell("alone", "random", count, seed)
 
 
 class Recipe(NamedTuple):
-    """How long a cell learns, how fast, and how much it listens to the network that it began as (a teacher that keeps
-    it from forgetting). Chosen on the pool alone, before the test part was looked at; see the page."""
+    """How long a cell learns, how fast, and how much it listens to the network that it began as (a teacher against
+    forgetting; 0 for none). Chosen on the pool alone, before the test part was looked at; see the page."""
 
     crops_seen: int
     learning_rate: float
-    teacher_weight: float
+    teacher_weight: float = 0.0
 
 
 def recipe_of(cell: Cell) -> Recipe:
-    """Few crops are seen often, many seldom; networks that know nothing get half as much time again."""
-    seen = int(np.clip(10 * cell.count, 1200, 5000))
+    """Few crops are seen often, many seldom; networks that know nothing get twice as much time."""
+    seen = int(np.clip(10 * cell.count, 1200, 3600))
     if cell.how in ("alone", "first"):
-        return Recipe(seen * 3 // 2, 1.5e-3, 0.0)
-    return Recipe(seen, 5e-4 if cell.count < 300 else 1e-3, 0.4)
+        return Recipe(2 * seen, 1.5e-3)
+    return Recipe(seen, 3e-4 if cell.count < 200 else 1e-3)
 
 
 def prepare(args: argparse.Namespace) -> None:
