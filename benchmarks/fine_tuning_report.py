@@ -97,16 +97,12 @@ def suggest_table(rows: Sequence[Row]) -> str:
 
 
 def label_table(rows: Sequence[Row], count: int = 500) -> str:
-    """AUC by label: before, after fine-tuning on random crops, and on suggested ones."""
+    """AUC by label: before, and after fine-tuning on random crops."""
     before = next(r["auc_by_label"] for r in rows if r["how"] == "none")
-    columns = []
-    for order in ("random", "suggest"):
-        runs = [r["auc_by_label"] for r in rows if (r["how"], r["order"], r["count"]) == ("finetune", order, count)]
-        columns.append({k: float(np.mean([r[k] for r in runs])) for k in before} if runs else {})
-    out = [f"| label | no fine-tuning | {count} crops, random | {count} crops by `suggest` |", "|---|---|---|---|"]
+    runs = [r["auc_by_label"] for r in rows if (r["how"], r["order"], r["count"]) == ("finetune", "random", count)]
+    out = [f"| label | no fine-tuning | {count} crops |", "|---|---|---|"]
     for label, value in before.items():
-        cells = [f"{c[label]:.3f}" if label in c else "" for c in columns]
-        out.append(f"| `{label}` | {value:.3f} | {cells[0]} | {cells[1]} |")
+        out.append(f"| `{label}` | {value:.3f} | {np.mean([run[label] for run in runs]):.3f} |")
     return "\n".join(out)
 
 
