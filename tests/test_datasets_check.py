@@ -55,7 +55,16 @@ def test_figures_of_crops_are_those_of_the_lists(crops: Path) -> None:
         for key, value in (("positives", "1"), ("negatives", "0"), ("unlabelled", "-1")):
             assert found[key] == [column.count(value) for column in zip(*rows, strict=True)]
     assert report.picture_sizes == {"width_px": [80, 80, 80], "height_px": [160, 160, 160]}
-    assert report.columns["camera"]["shared"] == 2
+    cameras = dict(line.split(",") for line in (crops / "groups.csv").read_text("utf-8").splitlines()[1:])
+    taken = [
+        {cameras[line.split("\t")[0]] for line in (crops / f"{s}.txt").read_text("utf-8").splitlines()}
+        for s in ("train", "val")
+    ]
+    assert report.columns["camera"] == {
+        "train": len(taken[0]),
+        "val": len(taken[1]),
+        "shared": len(taken[0] & taken[1]),
+    }
 
 
 def test_figures_of_streets_are_those_of_the_lists(streets: Path) -> None:

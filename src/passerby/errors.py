@@ -4,6 +4,7 @@
     ├── ArgumentError    a call or a command line that cannot be right
     ├── ConfigError      a YAML file or its values
     ├── DatasetError     training data
+    │   └── InvalidDatasetError  the same with every problem as a record (datasets.problems)
     ├── InputError       a picture, a folder, an array
     │   └── FetchError   a picture behind a URL
     ├── ModelError       a model file, archive or download
