@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import shown
-from ..files import atomic_write
 from ..formats.strict_json import MOST, load_json
 from .problems import Findings, Place
 from .text_files import LIST_LEVELS, read_list
@@ -33,14 +32,6 @@ def read_json(root: Path, name: str, findings: Findings) -> Any:
     if body is None:
         findings.add(Place(file=name), "holds nothing but null")
     return body
-
-
-def write_json(path: Path, value: Any) -> None:
-    """
-    Raises:
-        OutputError: as `files.atomic_write`.
-    """
-    atomic_write(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .. import engines
 from .._version import __version__
-from ..decode import decode_image
+from ..datasets.check_pictures import read_picture
 from ..devices import Device
 from ..engines import Engine
 from ..errors import ModelError, OutputError, PasserbyError, shown
@@ -35,7 +35,6 @@ from ..models.verify import probe_picture, with_probe
 from ..networks.torch.pplcnet import PPLCNet
 from ..networks.torch.ppyoloe import PPYOLOE
 from ..preprocess import to_network_input
-from ..sources import read_file
 from ..types import ImageBgr
 from .description import Description, parse_description
 from .thresholds import ThresholdChoice, choose_thresholds, described, with_thresholds
@@ -219,7 +218,7 @@ def pictures_to_check(paths: Sequence[Path], *, count: int = CHECKED_PICTURES) -
         if len(found) >= count:
             break
         try:
-            found.append(decode_image(read_file(str(path)), input=str(path)))
+            found.append(read_picture(path))
         except PasserbyError:
             continue
     return found

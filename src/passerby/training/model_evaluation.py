@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..attributes import AttributeClassifier
+from ..datasets.check_pictures import read_picture
 from ..datasets.progress import progress_lines
 from ..datasets.records import AttributeSample, AttributeSet, DetectionSample, DetectionSet
-from ..decode import decode_image
 from ..detector import Detections, Detector
 from ..devices import Device
 from ..errors import ArgumentError, DatasetError, InputError, ModelError, PasserbyError, shown
 from ..formats.metadata import Label, ModelMetadata
 from ..models.convert import labels_from_texts
 from ..models.load import LoadedModel
-from ..sources import read_file
 from ..types import ImageBgr
 from .attributes.evaluation import AttributeFigures, evaluate_attributes, set_thresholds
 from .detection.evaluation import DetectionFigures, evaluate_detections
@@ -236,7 +235,7 @@ def _read(
 def _pixels(sample: Sample) -> ImageBgr | PasserbyError:
     path = str(sample.path)
     try:
-        pixels = decode_image(read_file(path), input=path)
+        pixels = read_picture(sample.path)
     except InputError as error:
         return error
     height, width = pixels.shape[:2]

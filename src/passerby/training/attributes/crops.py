@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ... import preprocess
+from ...datasets.check_pictures import read_picture
 from ...datasets.records import AttributeSample
-from ...decode import decode_image
 from ...errors import PasserbyError
 from ...formats.metadata import InputRecipe
-from ...sources import read_file
 from ...types import ImageBgr
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class CropReader:
         kept = self._kept.get(path)
         if kept is not None:
             return kept
-        pixels = preprocess.resize(decode_image(read_file(path), input=path), self.recipe)
+        pixels = preprocess.resize(read_picture(sample.path), self.recipe)
         pixels.flags.writeable = False
         if pixels.nbytes <= self._free_bytes:
             self._free_bytes -= pixels.nbytes

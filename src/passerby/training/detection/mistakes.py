@@ -21,6 +21,7 @@ from ...datasets.sheet import ALARM, FAINT, LINE, Sheet, fitted
 from ...detector import Detections
 from ...errors import PasserbyError
 from ...types import ImageBgr
+from ..attributes.metrics import reliability_bins
 
 IOU, TOUCH = 0.5, 0.1
 MOST, PER_PICTURE = 20, 2
@@ -28,7 +29,6 @@ COLUMNS, GAP, MARGIN = 4, 12, 16
 CELL_WIDTH, PICTURE_HEIGHT, TEXT_HEIGHT = 300, 230, 58
 CONTEXT, LEAST_PX = 2.4, 64  # the view is so many boxes wide and high, and at least so many px
 TRUE_BGR, FOUND_BGR, FALSE_BGR, MISSED_BGR = (98, 200, 79), (245, 245, 245), (30, 40, 220), (40, 160, 250)
-BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +99,7 @@ def score_bins(samples: Sequence[DetectionSample], detections: Sequence[Detectio
     pairs = [(d.scores, match(s, d)) for s, d in zip(samples, detections, strict=True)]
     scores = np.concatenate([np.zeros(0, np.float32), *(s[m.counted] for s, m in pairs)])
     hits = np.concatenate([np.zeros(0, bool), *(m.hits[m.counted] for _, m in pairs)])
-    index = np.minimum((scores * BINS).astype(int), BINS - 1)
-    bins: list[dict[str, Any]] = []
-    for number in range(BINS):
-        inside = index == number
-        some = bool(inside.any())
-        bins.append(
-            {
-                "low": number / BINS,
-                "high": (number + 1) / BINS,
-                "count": int(inside.sum()),
-                "mean_probability": float(scores[inside].mean()) if some else None,
-                "share": float(hits[inside].mean()) if some else None,
-            }
-        )
-    return bins
+    return reliability_bins(scores, hits)
 
 
 def worst_mistakes(

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from ... import geometry, preprocess
+from ...datasets.check_pictures import read_picture as decoded
 from ...datasets.records import DetectionSample
-from ...decode import decode_image
 from ...detector import Detections
 from ...errors import InputError
 from ...formats.metadata import InputRecipe, NmsRecipe
 from ...networks.torch.ppyoloe import PPYOLOE
-from ...sources import read_file
 from ...types import ImageBgr
 from ...types import Tensor as Array
 from .augment import LabelledPicture
@@ -32,7 +31,7 @@ def read_pixels(sample: DetectionSample) -> ImageBgr:
             set states, because its boxes would then lie elsewhere.
     """
     path = str(sample.path)
-    pixels = decode_image(read_file(path), input=path)
+    pixels = decoded(sample.path)
     height, width = pixels.shape[:2]
     if (width, height) != sample.size_wh:
         stated = "{} x {}".format(*sample.size_wh)
