@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +16,9 @@ from numpy.typing import NDArray
 from . import accessories, clothing, figure
 from .accessories import Solid, Surface
 from .clothing import Canonical, Piece
+from .fabric import Look as Look
 from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
 from .garments import CUTS
-
-Material = Literal["cloth", "denim", "leather", "skin", "hair", "eye", "metal", "plastic", "card", "wood"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What a surface looks like: colours are sRGB "#rrggbb"; `period` is the pattern's size, dm.
-
-    `texture` is a picture; with `tinted` only its luminance is used and multiplied by `colour`.
-    `skirt_line` draws the front opening of a coat.
-    """
-
-    colour: str = "#808080"
-    second: str = "#303030"
-    pattern: str = "plain"
-    period: float = 0.8
-    material: Material = "cloth"
-    texture: Path | None = None
-    tinted: bool = False
-    skirt_line: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +64,16 @@ class PersonSpec:
     place_m: tuple[float, float] = (0.0, 0.0)
     heading: float = 0.0
     attributes: tuple[str, ...] = ()
+    upper_colour: str | None = None
+    lower_colour: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
-    """A posed surface: `points` (n, 3) dm, `triangles` (F, 3), `corner_uv` (F, 3, 2), `pattern` (n, 3) dm."""
+    """A posed surface: `points` (n, 3) dm, `triangles` (F, 3), `corner_uv` (F, 3, 2), `pattern` (n, 3) dm.
+
+    `part` is one of `parts.PARTS`. `cover` (n,) in [0, 1] thins a surface whose `look.alpha` is "strands".
+    """
 
     name: str
     part: str
@@ -98,6 +83,7 @@ class Mesh:
     pattern: Floats
     look: Look
     thickness: float = 0.0
+    cover: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
