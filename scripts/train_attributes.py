@@ -78,13 +78,21 @@ def teach_student(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train, or go on from the run folder's checkpoint."""
-    options = LoopOptions(stages=tuple(parse_stage(text) for text in args.stages), seed=args.seed, threads=args.threads)
+    options = LoopOptions(
+        stages=tuple(parse_stage(text) for text in args.stages),
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        threads=args.threads,
+    )
     if teacher_of(args.work, without=args.without) is None:
         options = dataclasses.replace(options, guess_weight=0.0)
     torch.manual_seed(options.seed)
     network = PPLCNet(LABEL_COUNT)
     if args.first:
         load_weights(network, first_weights(args.first), except_head=True)
+    if args.weights:
+        with np.load(args.weights) as earlier:
+            load_weights(network, dict(earlier))
     data = training_set(open_crops(args.work / "store"), args.work, without=args.without)
     state = start_run(network, data, options)
     if (args.run / "checkpoint.pt").is_file():
@@ -124,6 +132,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of the run")
     parser.add_argument("--out", type=Path, help="folder for final.npz and figures.json")
     parser.add_argument("--first", type=Path, help=".onnx of a PP-LCNet x1.0 to start from; else from nothing")
+    parser.add_argument("--weights", type=Path, help="average.npz of an earlier run to start from")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="at the peak")
     parser.add_argument("--without", metavar="SOURCE", help="hold a source out, to measure on it")
     parser.add_argument("--stages", nargs="+", default=STAGES, help=parse_stage.__doc__)
     parser.add_argument("--seed", type=int, default=9)

@@ -27,6 +27,7 @@ from passerby.training.shipped.detection_augment import AugmentOptions
 from passerby.training.shipped.detection_batches import Stage, marked_boxes
 from passerby.training.shipped.detection_calibrate import best_cut, fit_line, fold_line, judged_boxes, line_with_cut
 from passerby.training.shipped.detection_data import list_photos, load_packed, pack_photos
+from passerby.training.shipped.detection_distil import DistilWeights
 from passerby.training.shipped.detection_eval import evaluate
 from passerby.training.shipped.detection_train import TrainOptions, load_weights, save_weights, train_detector, val_set
 from passerby.training.shipped.teacher_boxes import PicoDetTeacher, load_teacher_boxes, merge_truth, save_teacher_boxes
@@ -53,6 +54,12 @@ def parse_stage(text: str) -> Stage:
     )
 
 
+def parse_distil(text: str) -> DistilWeights:
+    """`backbone:neck:scores:boxes`, weights of what is copied from the teacher (given by --teacher)."""
+    backbone, neck, scores, boxes = (float(part) for part in text.split(":"))
+    return DistilWeights(backbone=backbone, neck=neck, scores=scores, boxes=boxes)
+
+
 def pack(args: argparse.Namespace) -> None:
     """Decode every photo once."""
     pack_photos(list_photos(args.photos), args.work / "packed", size=416)
@@ -75,9 +82,16 @@ def train(args: argparse.Namespace) -> None:
         warmup=args.warmup,
         atss_iterations=args.atss_iterations,
         threads=args.threads,
+        evaluate_every=args.evaluate_every,
+        distil=parse_distil(args.distil) if args.distil else None,
     )
     train_detector(
-        args.work / "packed", args.work / "teacher_boxes.npz", args.run, options=options, initial=args.weights
+        args.work / "packed",
+        args.work / "teacher_boxes.npz",
+        args.run,
+        options=options,
+        initial=args.weights,
+        dense_teacher=None if args.teacher is None else args.teacher / "picodet-s-416",
     )
 
 
@@ -139,6 +153,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--atss-iterations", type=int, default=1000)
+    parser.add_argument("--distil", help=parse_distil.__doc__)
+    parser.add_argument("--evaluate-every", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

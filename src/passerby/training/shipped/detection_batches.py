@@ -18,6 +18,7 @@ from passerby.training.detection.assigner import GroundTruth
 from passerby.training.shipped.detection_augment import AugmentOptions, Example, augment_mosaic, augment_one
 from passerby.training.shipped.detection_data import Packed, load_packed
 from passerby.training.shipped.teacher_boxes import load_teacher_boxes, merge_truth
+from passerby.training.shipped.teacher_maps import TeacherMaps
 
 # How often a photo of a source is drawn. ccp shows one kind of person; the vehicle and indoor sets are mostly empty.
 SOURCE_WEIGHTS: Mapping[str, float] = {
@@ -45,9 +46,18 @@ class DetectionBatches(Dataset[tuple[Tensor, ...]]):
     """Item i is the whole batch of iteration i. Opens the photos lazily, so that it can go to a worker process."""
 
     def __init__(
-        self, packed_dir: Path, teacher_file: Path, *, stages: Sequence[Stage], batch_size: int, seed: int
+        self,
+        packed_dir: Path,
+        teacher_file: Path,
+        *,
+        stages: Sequence[Stage],
+        batch_size: int,
+        seed: int,
+        dense_teacher: Path | None = None,
     ) -> None:
-        self.packed_dir, self.teacher_file = packed_dir, teacher_file
+        """`dense_teacher`: files of `TeacherMaps`, whose maps are then appended to every batch."""
+        self.packed_dir, self.teacher_file, self.dense_teacher = packed_dir, teacher_file, dense_teacher
+        self._maps: TeacherMaps | None = None
         self.stages, self.batch_size, self.seed = tuple(stages), batch_size, seed
         self._photos: tuple[Packed, list[Example | None], NDArray[np.int64], NDArray[np.float64]] | None = None
 
@@ -69,7 +79,12 @@ class DetectionBatches(Dataset[tuple[Tensor, ...]]):
         size = int(random.choice(stage.sizes))
         examples = [self._example(size, stage.augment, random) for _ in range(self.batch_size)]
         images = torch.from_numpy(np.stack([e.image_rgb for e in examples]))
-        return (images, *_padded([e.persons for e in examples]), *_padded([e.ignored for e in examples]))
+        batch = (images, *_padded([e.persons for e in examples]), *_padded([e.ignored for e in examples]))
+        if self.dense_teacher is None:
+            return batch
+        if self._maps is None:
+            self._maps = TeacherMaps(self.dense_teacher)
+        return (*batch, *self._maps.batch([e.image_rgb for e in examples]))
 
     def _example(self, size: int, options: AugmentOptions, random: np.random.Generator) -> Example:
         if random.random() < options.mosaic:

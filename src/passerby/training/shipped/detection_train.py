@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from passerby.training.detection.losses import DetectionLoss, detection_loss
 from passerby.training.ema import ModelEma
 from passerby.training.shipped.detection_batches import DetectionBatches, Stage, ground_truth, marked_boxes
 from passerby.training.shipped.detection_data import load_packed
+from passerby.training.shipped.detection_distil import DistilLoss, DistilWeights, Projections, TeacherBatch, distil_loss
 from passerby.training.shipped.detection_eval import evaluate, to_input
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class TrainOptions:
     atss_iterations: int = 1000
     ema_decay: float = 0.999
     clip_norm: float = 10.0
+    distil: DistilWeights | None = None
     bfloat16: bool = True
     seed: int = 1
     threads: int = 1
@@ -61,6 +63,13 @@ class TrainOptions:
     def iterations(self) -> int:
         """Length of the run."""
         return sum(stage.iterations for stage in self.stages)
+
+
+class StepLosses(NamedTuple):
+    """Losses of one step; `copied` is None without a dense teacher."""
+
+    detection: DetectionLoss
+    copied: DistilLoss | None
 
 
 class _StopRequest:
@@ -102,31 +111,58 @@ def new_model(options: TrainOptions) -> PPYOLOE:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def build_optimizer(model: PPYOLOE, options: TrainOptions) -> torch.optim.AdamW:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """What learns: the network, projections for the time of learning, and what their updates need."""
+
+    model: PPYOLOE
+    projections: Projections | None
+    optimizer: torch.optim.AdamW
+    ema: ModelEma
+
+
+def build_optimizer(model: PPYOLOE, options: TrainOptions, projections: Projections | None = None) -> torch.optim.AdamW:
     """AdamW; no decay on biases and batch normalisation."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim == 1]
+    parameters = [*model.parameters(), *(projections.parameters() if projections else ())]
+    decayed = [p for p in parameters if p.requires_grad and p.ndim > 1]
+    plain = [p for p in parameters if p.requires_grad and p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
 def train_detector(
-    packed_dir: Path, teacher_file: Path, run_dir: Path, *, options: TrainOptions, initial: Path | None = None
+    packed_dir: Path,
+    teacher_file: Path,
+    run_dir: Path,
+    *,
+    options: TrainOptions,
+    initial: Path | None = None,
+    dense_teacher: Path | None = None,
 ) -> None:
-    """Train or resume until the schedule ends; a new run starts from the weights file `initial`, or from nothing."""
+    """Train or resume until the schedule ends; a new run starts from the weights file `initial`, or from nothing.
+
+    With `options.distil` the maps of `dense_teacher` (see `TeacherMaps`) are learnt beside the boxes.
+    """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
     model = new_model(options)
     if initial is not None:
         model.load_state_dict(load_weights(initial))
-    optimizer = build_optimizer(model, options)
+    projections = None if options.distil is None else Projections(width=options.width)
+    optimizer = build_optimizer(model, options, projections)
     ema = ModelEma(model, decay=options.ema_decay)
-    start = _resume(run_dir / "checkpoint.pt", model, optimizer, ema)
+    learner = Learner(model=model, projections=projections, optimizer=optimizer, ema=ema)
+    start = _resume(run_dir / "checkpoint.pt", learner)
     record = {**asdict(options), "from_iteration": start, "initial": str(initial), "torch": str(torch.__version__)}
     _append(run_dir / "options.jsonl", record)
     batches = DetectionBatches(
-        packed_dir, teacher_file, stages=options.stages, batch_size=options.batch_size, seed=options.seed
+        packed_dir,
+        teacher_file,
+        stages=options.stages,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        dense_teacher=None if options.distil is None else dense_teacher,
     )
     loader = DataLoader(
         batches, batch_size=None, sampler=_From(start, options.iterations), num_workers=1, prefetch_factor=4
@@ -135,14 +171,14 @@ def train_detector(
     stop = _StopRequest()
     clock = time.monotonic()
     for iteration, batch in enumerate(loader, start):
-        loss = _step(model, optimizer, batch, options, iteration)
+        loss = _step(learner, batch, options, iteration)
         ema.update(model)
         done = iteration + 1
         if done % options.log_every == 0:
             _log_step(run_dir, done, loss, options, time.monotonic() - clock)
             clock = time.monotonic()
         if stop.requested or done % options.save_every == 0 or done == options.iterations:
-            _save(run_dir, model, optimizer, ema, done)
+            _save(run_dir, learner, done)
         if stop.requested:
             log.info("stopped iteration=%d", done)
             return
@@ -151,55 +187,66 @@ def train_detector(
             clock = time.monotonic()
 
 
-def _step(
-    model: PPYOLOE, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...], options: TrainOptions, iteration: int
-) -> DetectionLoss:
-    images, persons, persons_valid, ignored, ignored_valid = batch
+def _step(learner: Learner, batch: tuple[Tensor, ...], options: TrainOptions, iteration: int) -> StepLosses:
+    images, persons, persons_valid, ignored, ignored_valid, *dense = batch
+    model, optimizer = learner.model, learner.optimizer
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(options, iteration)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bfloat16):
-        raw = model.head_outputs(to_input(images))
+        features = model.backbone(to_input(images))
+        neck = model.neck(features)
+        raw = model.yolo_head(neck)
+        projected = learner.projections([*features[::-1], *neck]) if learner.projections else []
     outputs = HeadOutputs(raw.class_logits.float(), raw.side_logits.float(), *raw[2:])
+    distances = model.yolo_head.distances(outputs.side_logits)
     loss = detection_loss(
         outputs,
-        model.yolo_head.distances(outputs.side_logits),
+        distances,
         ground_truth(persons, persons_valid),
         ignored=ground_truth(ignored, ignored_valid),
         use_atss=iteration < options.atss_iterations,
     )
-    if not torch.isfinite(loss.total):
+    total, copied = loss.total, None
+    if options.distil is not None:
+        teacher = TeacherBatch(tuple(dense[:-3]), *dense[-3:])
+        copied = distil_loss(projected, outputs, distances, teacher, options.distil)
+        total = total + copied.total
+    if not torch.isfinite(total):
         raise FloatingPointError(
             f"loss is not finite at iteration {iteration}: start again from the checkpoint, lower rate"
         )
     optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], options.clip_norm)
     optimizer.step()
-    return loss
+    return StepLosses(loss, copied)
 
 
-def _resume(path: Path, model: PPYOLOE, optimizer: torch.optim.Optimizer, ema: ModelEma) -> int:
+def _resume(path: Path, learner: Learner) -> int:
     if not path.exists():
         return 0
     stored = torch.load(path, weights_only=True)
-    model.load_state_dict(stored["model"])
-    optimizer.load_state_dict(stored["optimizer"])
-    ema.restore(stored["ema"])
+    learner.model.load_state_dict(stored["model"])
+    if learner.projections is not None:
+        learner.projections.load_state_dict(stored["projections"])
+    learner.optimizer.load_state_dict(stored["optimizer"])
+    learner.ema.restore(stored["ema"])
     log.info("resume iteration=%d", stored["iteration"])
     return int(stored["iteration"])
 
 
-def _save(run_dir: Path, model: PPYOLOE, optimizer: torch.optim.Optimizer, ema: ModelEma, iteration: int) -> None:
+def _save(run_dir: Path, learner: Learner, iteration: int) -> None:
     stored = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "ema": ema.state(),
+        "model": learner.model.state_dict(),
+        "projections": learner.projections.state_dict() if learner.projections else {},
+        "optimizer": learner.optimizer.state_dict(),
+        "ema": learner.ema.state(),
         "iteration": iteration,
     }
     temporary = run_dir / "checkpoint.tmp"
     torch.save(stored, temporary)
     temporary.replace(run_dir / "checkpoint.pt")
-    save_weights(run_dir / "weights.npz", ema.weights(model))
+    save_weights(run_dir / "weights.npz", learner.ema.weights(learner.model))
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
@@ -237,13 +284,16 @@ def _evaluate(packed_dir: Path, run_dir: Path, weights: dict[str, Tensor], optio
     log.info("val iteration=%d %s", done, {name: f["ap"] for name, f in figures.items()})
 
 
-def _log_step(run_dir: Path, done: int, loss: DetectionLoss, options: TrainOptions, seconds: float) -> None:
+def _log_step(run_dir: Path, done: int, losses: StepLosses, options: TrainOptions, seconds: float) -> None:
+    loss, copied = losses
     parts = {
         "total": loss.total,
         "classification": loss.classification,
         "iou": loss.iou,
         "dfl": loss.dfl,
     }
+    if copied is not None:
+        parts |= {f"copied_{name}": value for name, value in copied._asdict().items()}
     record: dict[str, object] = {name: round(float(value.detach()), 4) for name, value in parts.items()}
     record |= {
         "iteration": done,
