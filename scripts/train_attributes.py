@@ -52,7 +52,7 @@ def parse_stage(text: str) -> Stage:
 
 def prepare(args: argparse.Namespace) -> None:
     """Cut every person once."""
-    persons, dropped = collect_persons(args.labels, args.photos)
+    persons, dropped = collect_persons(args.labels, args.photos, boxes_csv=args.boxes)
     store_crops(persons, args.photos, args.work / "store")
     (args.work / "dropped_photos.txt").write_text("\n".join(dropped) + "\n", encoding="utf-8")
     logging.info("persons=%d dropped_photos=%d", len(persons), len(dropped))
@@ -126,7 +126,8 @@ def main() -> None:
     commands = {"prepare": prepare, "features": features, "teach": teach_student, "train": train, "finish": finish}
     parser.add_argument("command", choices=list(commands))
     parser.add_argument("--photos", type=Path, help="folder with a folder for each source")
-    parser.add_argument("--labels", type=Path, help="labels.csv")
+    parser.add_argument("--labels", type=Path, nargs="+", help="tables of by-eye labels")
+    parser.add_argument("--boxes", type=Path, help="table of persons without labels (source,path,x1,y1,x2,y2)")
     parser.add_argument("--work", type=Path, required=True, help="folder for crops, features and opinions")
     parser.add_argument("--teachers", type=Path, help="folder with the frozen networks")
     parser.add_argument("--run", type=Path, help="folder of the run")

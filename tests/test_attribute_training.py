@@ -76,10 +76,11 @@ def photos(tmp_path):
 
 
 def test_labels_have_the_originals_order_and_groups_of_colours():
-    assert (len(ATTRIBUTE_COLUMNS), LABEL_COUNT) == (26, 50)
+    assert (len(ATTRIBUTE_COLUMNS), LABEL_COUNT) == (26, 51)
     assert ATTRIBUTE_COLUMNS[19:22] == ("AgeLess18", "Age18-60", "AgeOver60")
     assert {x.group for x in LABELS[UPPER_COLOUR]} == {"upper_colour"}
     assert {x.group for x in LABELS[LOWER_COLOUR]} == {"lower_colour"}
+    assert LABELS[-1].id == "unjudgeable"
 
 
 def test_copies_of_a_photo_share_their_key():
@@ -90,21 +91,26 @@ def test_copies_of_a_photo_share_their_key():
 
 def test_a_val_photo_and_its_copy_teach_nothing(photos):
     root, stems = photos
-    persons, dropped = collect_persons(root / "labels.csv", root / "photos")
+    persons, dropped = collect_persons([root / "labels.csv"], root / "photos")
     assert dropped == [stems["copy"]]
     assert {p.key for p in persons} == {stems["plain"], stems["second"]}
 
 
 def test_an_unlabelled_box_on_a_labelled_person_is_left_out_and_small_ones_too(photos):
     root, stems = photos
-    persons, _ = collect_persons(root / "labels.csv", root / "photos")
+    persons, _ = collect_persons([root / "labels.csv"], root / "photos")
     of_plain = [p for p in persons if p.key == stems["plain"]]
     assert [p.quality for p in of_plain] == [3, 0]
     assert len(persons) == 4
 
 
 def test_targets_keep_what_nobody_could_tell():
-    row = dict.fromkeys(ATTRIBUTE_COLUMNS, "0") | {"boots": "-1", "upper_colour": "red", "lower_colour": "multi"}
+    row = dict.fromkeys(ATTRIBUTE_COLUMNS, "0") | {
+        "boots": "-1",
+        "upper_colour": "red",
+        "lower_colour": "multi",
+        "quality": "2",
+    }
     targets = np.array(row_targets(row))
     assert targets[ATTRIBUTE_COLUMNS.index("boots")] == -1
     assert targets[UPPER_COLOUR].sum() == 1
@@ -114,7 +120,7 @@ def test_targets_keep_what_nobody_could_tell():
 @pytest.fixture
 def store(photos):
     root, _ = photos
-    persons, _ = collect_persons(root / "labels.csv", root / "photos")
+    persons, _ = collect_persons([root / "labels.csv"], root / "photos")
     store_crops(persons, root / "photos", root / "store")
     return open_crops(root / "store")
 

@@ -1,7 +1,7 @@
 """The 26 labels of the official attribute model, in the order of its outputs: the vocabulary of the PA-100K data set.
 
 Data, no code. Male is no label but the absence of `female`, and there is none for "no bag". Behind the 26 the shipped
-attribute model carries the colours of upper and lower clothes, which the official one does not know.
+attribute model carries the colours of upper and lower clothes and one judgement, which the official one does not know.
 """
 
 from __future__ import annotations
@@ -74,3 +74,6 @@ COLOUR_GROUPS: tuple[Group, ...] = (
     Group(id="upper_colour", en="upper colour"),
     Group(id="lower_colour", en="lower colour"),
 )
+
+JUDGEMENT = Label(id="unjudgeable", en="Cannot be judged", zh="无法判断")
+"""The shipped attribute model's last output: no person, several without a main one, or unreadable. No attribute."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,17 +66,22 @@ def in_hash_val(stem: str) -> bool:
 
 
 def row_targets(row: dict[str, str]) -> tuple[float, ...]:
-    """(LABEL_COUNT,) targets of a row of labels.csv; an empty or `multi` colour leaves its 12 entries unknown."""
+    """(LABEL_COUNT,) targets of a row of labels.csv; an empty or `multi` colour leaves its 12 entries unknown.
+
+    Of a useless crop (quality 1) nothing is known but that it cannot be judged.
+    """
+    if row["quality"] == "1":
+        return (*(UNKNOWN,) * (LABEL_COUNT - 1), 1.0)
     targets = [float(row[c]) for c in ATTRIBUTE_COLUMNS]
     for column in ("upper_colour", "lower_colour"):
         word = row[column]
         known = word in COLOUR_WORDS
         targets += [float(word == c) if known else UNKNOWN for c in COLOUR_WORDS]
-    return tuple(targets)
+    return (*targets, 0.0)
 
 
 def read_labelled(labels_csv: Path) -> list[PersonBox]:
-    """Every row of labels.csv, useless crops (quality 1) included with all targets unknown."""
+    """Every row of labels.csv, useless crops (quality 1) included."""
     boxes = []
     with labels_csv.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -90,7 +95,7 @@ def read_labelled(labels_csv: Path) -> list[PersonBox]:
                     box_xyxy=box,
                     split=row["set"],
                     quality=int(row["quality"]),
-                    targets=row_targets(row) if row["quality"] != "1" else (UNKNOWN,) * LABEL_COUNT,
+                    targets=row_targets(row),
                 )
             )
     return boxes
@@ -174,21 +179,44 @@ def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[li
     return kept, sorted(dropped)
 
 
+def read_boxes(boxes_csv: Path, *, min_height_px: float) -> Iterator[PersonBox]:
+    """Persons of a table `source,path,x1,y1,x2,y2`, without labels: what a teacher found where nobody drew boxes."""
+    with boxes_csv.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            box = (float(row["x1"]), float(row["y1"]), float(row["x2"]), float(row["y2"]))
+            key = photo_key(row["source"], row["path"])
+            if box[3] - box[1] >= min_height_px:
+                yield PersonBox(
+                    id=f"{row['source']}/{key}~{number}",
+                    photo=f"{row['source']}/{row['path']}",
+                    key=key,
+                    box_xyxy=box,
+                    split="val" if "val2017" in row["path"] or in_hash_val(key) else "train",
+                    quality=0,
+                    targets=(UNKNOWN,) * LABEL_COUNT,
+                )
+
+
 def collect_persons(
-    labels_csv: Path, photo_root: Path, *, min_height_px: float = 60.0
+    labels: Sequence[Path], photo_root: Path, *, boxes_csv: Path | None = None, min_height_px: float = 60.0
 ) -> tuple[list[PersonBox], list[str]]:
     """Everything the attribute network may see: by-eye crops of both splits and unlabelled training persons.
 
-    Unlabelled boxes come from `human_oi_coco` and `coco128`; those that overlap a labelled one are left out, and so
-    are all boxes of photos that are val anywhere.
+    Unlabelled boxes come from `human_oi_coco`, `coco128` and `boxes_csv`; those that overlap a labelled one are left
+    out, and so are all boxes of photos that are val anywhere.
+
+    Args:
+        labels: tables like labels.csv; a person in two of them counts twice, so they should not overlap.
     Returns:
         boxes in a fixed order, and the keys of training photos dropped as copies of val photos.
     """
-    labelled = read_labelled(labels_csv)
-    yolo = [
+    labelled = [box for table in labels for box in read_labelled(table)]
+    others = [
         b for s in ("human_oi_coco", "coco128") for b in read_yolo_persons(photo_root, s, min_height_px=min_height_px)
     ]
-    kept, dropped = without_val_photos([*labelled, *yolo], photo_root)
+    if boxes_csv is not None:
+        others += read_boxes(boxes_csv, min_height_px=min_height_px)
+    kept, dropped = without_val_photos([*labelled, *others], photo_root)
     of_photo: dict[str, list[PersonBox]] = {}
     for box in labelled:
         of_photo.setdefault(box.photo, []).append(box)
@@ -287,6 +315,11 @@ class CropStore:
         """(N,) crops whose photo is kept from training, to calibrate on: a tenth of the training photos."""
         drawn = [int(hashlib.sha256(f"calibration/{k}".encode()).hexdigest(), 16) % 100 < 10 for k in self.keys]
         return np.array(drawn) & ~self.is_val
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """(N,) crops that a person has looked at, useless ones included."""
+        return self.quality >= 1
 
     @property
     def labelled(self) -> NDArray[np.bool_]:

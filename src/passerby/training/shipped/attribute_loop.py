@@ -106,7 +106,7 @@ def blended_targets(
     labels, teacher = data.store.targets[rows], data.teacher_probabilities[rows]
     known = labels >= 0
     targets = np.where(known, hard_share * labels + (1 - hard_share) * teacher, teacher)
-    seen = data.store.labelled[rows][:, None]
+    seen = data.store.judged[rows][:, None]
     weights = np.where(known, options.labelled_weight, np.where(seen, options.guess_weight, 1.0))
     return targets.astype(np.float32), weights.astype(np.float32)
 

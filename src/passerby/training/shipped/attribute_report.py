@@ -25,7 +25,7 @@ from ..attributes.metrics import (
 )
 from .attribute_data import CropStore
 from .attribute_features import LABELLED_MARGIN
-from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS, LOWER_COLOUR, UPPER_COLOUR
+from .attribute_labels import ATTRIBUTE_COUNT, COLOUR_OUTPUTS, LABEL_COUNT, LABELS, LOWER_COLOUR, UPPER_COLOUR
 from .attribute_loop import predict_logits
 
 INPUT_HW = (256, 192)
@@ -46,7 +46,7 @@ def calibrated(weights: Mapping[str, NDArray[Any]], store: CropStore) -> tuple[d
     Returns:
         the weights, and what was fitted.
     """
-    rows = np.flatnonzero(store.calibration & store.labelled)
+    rows = np.flatnonzero(store.calibration & store.judged)
     logits = predict_logits(network_of(weights), store, rows, size_hw=INPUT_HW)
     targets = store.targets[rows]
     scales, biases = fit_calibration(logits, targets)
@@ -69,7 +69,7 @@ def thresholds(weights: Mapping[str, NDArray[Any]], store: CropStore, *, seed: i
     Probabilities are taken at their word, which is what calibration is for: a few hundred labelled crops would be
     too few for the rare labels.
     """
-    unlabelled = np.flatnonzero(~store.labelled & ~store.is_val & (store.quality == 0))
+    unlabelled = np.flatnonzero(~store.is_val & (store.quality == 0))
     count = min(UNLABELLED_FOR_THRESHOLDS, len(unlabelled))
     drawn = np.random.default_rng(seed).choice(unlabelled, count, replace=False)
     rows = np.concatenate([np.flatnonzero(store.calibration & store.labelled), np.sort(drawn)])
@@ -78,7 +78,7 @@ def thresholds(weights: Mapping[str, NDArray[Any]], store: CropStore, *, seed: i
 
 def figures(weights: Mapping[str, NDArray[Any]], store: CropStore, limits: NDArray[np.float32]) -> dict[str, Any]:
     """Everything measured on the by-eye val: by label with support, by size, with and without a margin."""
-    rows = np.flatnonzero(store.labelled & store.is_val)
+    rows = np.flatnonzero(store.judged & store.is_val)
     network = network_of(weights)
     probabilities = sigmoid(predict_logits(network, store, rows, size_hw=INPUT_HW))
     with_margin = sigmoid(predict_logits(network, store, rows, size_hw=INPUT_HW, margin=LABELLED_MARGIN))
@@ -119,7 +119,7 @@ def _summary(
         "crops": len(targets),
         "labels_counted": sum(f.supported for f in by_label[attributes]),
         "mean_auc": mean_auc(by_label[attributes]),
-        "mean_auc_colours": mean_auc(by_label[ATTRIBUTE_COUNT:]),
+        "mean_auc_colours": mean_auc(by_label[COLOUR_OUTPUTS]),
         "ma_at_0.5": _mean_ma(by_label[attributes]),
         "ma_at_thresholds": _mean_ma(by_limit[attributes]),
         "upper_colour_accuracy": upper,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..attributes.metrics import fit_calibration, label_figures, mean_auc
 from .attribute_data import CropStore
 from .attribute_features import BANDS, TeacherFiles, extract_features
-from .attribute_labels import ATTRIBUTE_COUNT, LABEL_COUNT, LABELS
+from .attribute_labels import ATTRIBUTE_COUNT, COLOUR_OUTPUTS, LABEL_COUNT, LABELS
 from .attribute_teacher import TeacherOptions, fit_projection, predict, project, train_folds
 
 # feature: components for the perceptrons, and how many of them the student's bands copy
@@ -27,11 +27,14 @@ SEED = 9
 
 
 def part_rows(store: CropStore, part: str) -> NDArray[np.int64]:
-    """Crops of a part: `labelled` (both splits), `flipped` (labelled training crops), `unlabelled` (training)."""
+    """Crops of a part: `labelled` (both splits), `flipped` (labelled training crops), `unlabelled` (training).
+
+    Useless crops count as labelled: that they cannot be judged is their label.
+    """
     chosen = {
-        "labelled": store.labelled,
-        "flipped": store.labelled & ~store.is_val,
-        "unlabelled": ~store.labelled & ~store.is_val,
+        "labelled": store.judged,
+        "flipped": store.judged & ~store.is_val,
+        "unlabelled": ~store.judged & ~store.is_val,
     }[part]
     return np.flatnonzero(chosen).astype(np.int64)
 
@@ -91,7 +94,7 @@ def teach(store: CropStore, folder: Path, *, options: TeacherOptions, without: s
         "without": without,
         "auc_out_of_fold": mean_auc(label_figures(out_of_fold, targets[is_train])[:ATTRIBUTE_COUNT]),
         "auc_val": mean_auc(on_val[:ATTRIBUTE_COUNT]),
-        "auc_val_colours": mean_auc(on_val[ATTRIBUTE_COUNT:]),
+        "auc_val_colours": mean_auc(on_val[COLOUR_OUTPUTS]),
         "val": {label.id: [f.positives, f.negatives, round(f.auc, 4)] for label, f in zip(LABELS, on_val, strict=True)},
     }
     (folder / "teacher.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")

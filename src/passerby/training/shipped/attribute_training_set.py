@@ -45,8 +45,8 @@ def training_set(store: CropStore, folder: Path, *, without: str | None = None) 
     sampling[(store.quality == 0) & (store.heights < FAR_PX)] = FAR_PERSON
     return TrainingSet(
         store=store,
-        labelled=np.flatnonzero(usable & store.labelled),
-        unlabelled=np.flatnonzero(usable & ~store.labelled & (opinions is not None)),
+        labelled=np.flatnonzero(usable & store.judged),
+        unlabelled=np.flatnonzero(usable & ~store.judged & (opinions is not None)),
         sampling=sampling,
         teacher_probabilities=np.clip(store.targets, 0, 1) if opinions is None else opinions,
         teacher_bands=np.load(folder / "teacher_bands.npy"),

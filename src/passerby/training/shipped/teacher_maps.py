@@ -25,7 +25,6 @@ LEVEL_STRIDES = (32, 16, 8)  # the student's order; the teacher's fourth level, 
 BACKBONE = ("reshape2_19.tmp_0", "reshape2_15.tmp_0", "reshape2_3.tmp_0")
 NECK = ("hardswish_30.tmp_0", "hardswish_22.tmp_0", "hardswish_14.tmp_0")
 CHANNELS = (384, 192, 96, 96, 96, 96)  # of BACKBONE, then NECK
-_COARSE = 3  # number of the teacher's outputs of stride 64
 _SQUEEZE = re.compile(r"^Convolution(\s+\S+\s+1 1 (?:pool2d_[1-9]\d*|relu_\d+)\.tmp_0 \S+) 0=(\d+) .* 5=1 6=(\d+)")
 
 
@@ -60,19 +59,19 @@ class TeacherMaps:
         pixels = (image_rgb.astype(np.float32) - np.array(MEAN_RGB, np.float32)) * np.array(SCALE_RGB, np.float32)
         planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # ncnn reads this memory until the last extraction
         extractor = self._net.create_extractor()
-        extractor.set_light_mode(False)  # else a map that later layers have used is gone
         extractor.input("image", self._mat(planes))
-        maps = [np.array(extractor.extract(name)[1]).astype(np.float16) for name in (*BACKBONE, *NECK)]
-        levels = [self._cells(extractor, output, side) for output in (2, 1, 0)]
-        scores = np.concatenate([s for s, _ in levels])
-        boxes = np.concatenate([b for _, b in levels])
-        coarse_scores, coarse_boxes = self._cells(extractor, _COARSE, side)
+        # in the order in which the network computes them: ncnn frees a map as soon as all later layers have used it
+        maps = {name: np.array(extractor.extract(name)[1]) for name in (*BACKBONE[::-1], *NECK[::-1])}
+        *levels, (coarse_scores, coarse_boxes) = [self._cells(extractor, output, side) for output in range(4)]
+        scores = np.concatenate([s for s, _ in levels[::-1]])
+        boxes = np.concatenate([b for _, b in levels[::-1]])
         known = np.ones(len(scores), bool)
         centres = np.concatenate([cell_centres(side, stride) for stride in LEVEL_STRIDES])
         for x1, y1, x2, y2 in coarse_boxes[coarse_scores > 0.3]:
             x, y = centres[:, 0], centres[:, 1]
             known &= ~((x > x1) & (x < x2) & (y > y1) & (y < y2))
-        return (*maps, scores, boxes, known)
+        halves = (maps[name].astype(np.float16) for name in (*BACKBONE, *NECK))
+        return (*halves, scores, boxes, known)
 
     def _cells(self, extractor: Any, output: int, side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         _, classes = extractor.extract(f"save_infer_model/scale_{output}.tmp_1")
