@@ -26,7 +26,8 @@ import numpy as np
 
 from passerby.errors import PasserbyError, shown
 from passerby.formats.inference_yml import read_inference_yml
-from passerby.formats.metadata import InputRecipe, Label, ModelMetadata, to_json
+from passerby.formats.metadata import InputRecipe, Label, ModelMetadata
+from passerby.formats.metadata_json import to_json
 from passerby.formats.model_dir import read_model_dir
 from passerby.formats.onnx_file import read_onnx
 from passerby.formats.pdiparams import read_pdiparams

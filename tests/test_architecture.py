@@ -24,11 +24,11 @@ ROOT = Path(passerby.__file__).parent
 ORDER = [
     "_version errors types",
     # records and small sums that everything may use
-    "formats.metadata geometry devices thresholds deadline urls http_reply http_request fetch files",
+    "formats.metadata geometry devices thresholds decisions deadline urls http_reply http_request fetch files",
     "images decode preprocess result compat",
     "engines formats networks output_names source_ sources",
     "models",
-    "config detector attributes",
+    "config detector attributes persons",
     "draw pipeline modules",
     "serving cli",
     "__main__",

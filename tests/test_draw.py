@@ -18,6 +18,7 @@ class Label:
     id: str
     text: str
     score: float = 0.9
+    decision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Person:
     colours: Mapping[str, Label] = field(default_factory=dict)
     score: float = 0.8
     note: str | None = None
+    uncertain: Sequence[Label] = ()
+    judgeable: bool | None = None
 
 
 LABELS = tuple(

@@ -16,7 +16,7 @@ from passerby import engines
 from passerby.devices import Device
 from passerby.engines import Engine
 from passerby.errors import ModelError
-from passerby.formats.metadata import METADATA_BYTES, from_json, to_json
+from passerby.formats.metadata_json import METADATA_BYTES, from_json, to_json
 from passerby.formats.onnx_file import read_onnx, write_onnx
 from passerby.models.load import LoadedModel, load_model
 from passerby.models.verify import make_probe, probe_picture, verify_model, with_probe

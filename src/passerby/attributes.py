@@ -26,14 +26,17 @@ class Classified:
     """What the network says about N persons.
 
     Attributes:
-        probabilities: (N, C) float32; rows of persons without pixels are 0 and `judged` is False there.
+        probabilities: (N, C) float32, without the output that judges the person; rows of persons without pixels are 0
+            and `judged` is False there.
         judged: (N,) bool.
         notes: per person "no_pixels", "too_small", "cut_by_frame" or None.
+        unclear: (N,) float32, how likely a person cannot be judged, where the model has an output for that.
     """
 
     probabilities: Probabilities
     judged: NDArray[np.bool_]
     notes: tuple[str | None, ...]
+    unclear: Probabilities | None = None
 
 
 def crop(image_bgr: ImageBgr, box_xyxy: NDArray[np.float32]) -> ImageBgr:
@@ -45,12 +48,18 @@ def crop(image_bgr: ImageBgr, box_xyxy: NDArray[np.float32]) -> ImageBgr:
     return image_bgr[y1:y2, x1:x2]
 
 
-def note_on(box_xyxy: NDArray[np.float32], pixels: ImageBgr, *, frame_hw: tuple[int, int]) -> str | None:
+def note_on(
+    box_xyxy: NDArray[np.float32],
+    pixels: ImageBgr,
+    *,
+    frame_hw: tuple[int, int],
+    smallest_hw: tuple[float, float] = (SMALL_HEIGHT_PX, SMALL_WIDTH_PX),
+) -> str | None:
     """Why a person can be judged badly or not at all, or None."""
     height, width = pixels.shape[:2]
     if height == 0 or width == 0:
         return "no_pixels"
-    if height < SMALL_HEIGHT_PX or width < SMALL_WIDTH_PX:
+    if height < smallest_hw[0] or width < smallest_hw[1]:
         return "too_small"
     x1, y1, x2, y2 = (float(v) for v in box_xyxy)
     if x1 <= 0 or y1 <= 0 or x2 >= frame_hw[1] or y2 >= frame_hw[0]:
@@ -59,7 +68,10 @@ def note_on(box_xyxy: NDArray[np.float32], pixels: ImageBgr, *, frame_hw: tuple[
 
 
 class AttributeClassifier:
-    """An attribute network and its recipe. Safe to use from several threads."""
+    """An attribute network and its recipe. Safe to use from several threads.
+
+    `metadata.labels` are all outputs; `labels` are the attributes, without the one that judges the person.
+    """
 
     def __init__(self, model: LoadedModel, *, device: Device, threads: int | None = None) -> None:
         """
@@ -70,11 +82,15 @@ class AttributeClassifier:
         if model.metadata.kind != "attributes":
             raise ModelError("model_mismatch", f"{model.metadata.name} names no attributes", input=model.source)
         self.metadata = model.metadata
-        self.label_ids = tuple(label.id for label in model.metadata.labels)
+        self._places = np.array(model.metadata.attribute_places, np.intp)
+        self.labels = tuple(model.metadata.labels[i] for i in self._places)
+        self._judge = model.metadata.judgement_place
+        # a model that carries its measured smallest height needs no guess of ours
+        self._smallest_hw = (SMALL_HEIGHT_PX, SMALL_WIDTH_PX) if model.metadata.judgement is None else (0, 0)
         self._engine = engines.load(model.model_bytes, device=device, spread="across", threads=threads)
 
     def probabilities(self, crops_bgr: list[ImageBgr]) -> Probabilities:
-        """(N, C) float32 for N crops of at least one pixel each, (h, w, 3) uint8 BGR."""
+        """(N, outputs) float32, all of `metadata.labels`, for N crops (h, w, 3) uint8 BGR of at least one pixel."""
         count = len(self.metadata.labels)
         if not crops_bgr:
             return np.zeros((0, count), np.float32)
@@ -100,8 +116,16 @@ class AttributeClassifier:
         """
         crops = [crop(image_bgr, box) for box in boxes_xyxy]
         frame_hw = (image_bgr.shape[0], image_bgr.shape[1])
-        notes = tuple(note_on(b, c, frame_hw=frame_hw) for b, c in zip(boxes_xyxy, crops, strict=True))
+        notes = tuple(
+            note_on(b, c, frame_hw=frame_hw, smallest_hw=self._smallest_hw)
+            for b, c in zip(boxes_xyxy, crops, strict=True)
+        )
         judged = np.array([note != "no_pixels" for note in notes], bool)
         out = np.zeros((len(crops), len(self.metadata.labels)), np.float32)
         out[judged] = self.probabilities([c for c, good in zip(crops, judged, strict=True) if good])
-        return Classified(probabilities=out, judged=judged, notes=notes)
+        attributes, unclear = self.parted(out)
+        return Classified(probabilities=attributes, judged=judged, notes=notes, unclear=unclear)
+
+    def parted(self, outputs: Probabilities) -> tuple[Probabilities, Probabilities | None]:
+        """All outputs (N, outputs) as those of `labels` (N, C) and what the output that judges says (N,), if any."""
+        return (outputs, None) if self._judge is None else (outputs[:, self._places], outputs[:, self._judge])

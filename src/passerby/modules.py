@@ -12,8 +12,9 @@ from .attributes import AttributeClassifier
 from .detector import Detector
 from .devices import parse_device
 from .models.load import load_model
-from .pipeline import frame_result, label_score, labels_above, results
-from .result import Person, Result
+from .persons import label_text, named
+from .pipeline import frame_result, results
+from .result import LabelScore, Person, Result
 from .thresholds import ClassThreshold, class_thresholds, one_threshold
 from .types import ImageBgr
 
@@ -66,16 +67,17 @@ class DetectionModel:
     def _persons(self, image_bgr: ImageBgr, threshold: float) -> tuple[Person, ...]:
         found = self._detector.detect(image_bgr, threshold=threshold)
         labels = self._detector.metadata.labels
+        texts = [label_text(label, "paddle") for label in labels]
         return tuple(
             Person(
                 box_xyxy=found.boxes_xyxy[i],
                 score=float(found.scores[i]),
-                labels=(label_score(labels[found.class_ids[i]], float(found.scores[i]), "paddle"),),
+                labels=(LabelScore(id=labels[k].id, text=texts[k], score=float(found.scores[i])),),
                 colours={},
                 probabilities=None,
                 note=None,
             )
-            for i in range(len(found))
+            for i, k in enumerate(found.class_ids)
         )
 
 
@@ -87,14 +89,18 @@ class ClassificationModel:
         self._threshold = self._checked(threshold)
 
     def _checked(self, threshold: ClassThreshold | None) -> np.ndarray:
-        defaults = self._classifier.metadata.thresholds
-        given = {} if threshold is None else threshold
-        return class_thresholds(given, label_ids=self._classifier.label_ids, defaults=defaults, what="threshold")
+        stored, labels = self._classifier.metadata, self._classifier.labels
+        return class_thresholds(
+            {} if threshold is None else threshold,
+            label_ids=[label.id for label in labels],
+            defaults=[stored.thresholds[i] for i in stored.attribute_places],
+            what="threshold",
+        )
 
     def predict(self, input: object, *, threshold: ClassThreshold | None = None) -> Iterator[Result]:
         """One `Result` of kind "classification" a crop; inputs and errors as in `Pipeline.predict`."""
         least = self._threshold if threshold is None else self._checked(threshold)
-        labels = self._classifier.metadata.labels
+        labels = self._classifier.labels
 
         def answer(frame: sources.Frame) -> Result:
             return frame_result(frame, self._persons(frame.image_bgr, least), labels, "classification")
@@ -102,16 +108,17 @@ class ClassificationModel:
         return results(sources.frames(input), answer, strict=sources.is_single(input))
 
     def _persons(self, crop_bgr: ImageBgr, thresholds: np.ndarray) -> tuple[Person, ...]:
-        probabilities = self._classifier.probabilities([crop_bgr])[0]
-        labels = self._classifier.metadata.labels
+        probabilities, _ = self._classifier.parted(self._classifier.probabilities([crop_bgr]))
+        labels = self._classifier.labels
+        texts = [label_text(label, "paddle") for label in labels]
         height, width = crop_bgr.shape[:2]
         return (
             Person(
                 box_xyxy=np.array([0, 0, width, height], np.float32),
                 score=1.0,
-                labels=labels_above(probabilities, thresholds, labels, "paddle"),
+                labels=tuple(named(probabilities, probabilities > thresholds, labels, texts)[0]),
                 colours={},
-                probabilities=probabilities,
+                probabilities=probabilities[0],
                 note=None,
             ),
         )

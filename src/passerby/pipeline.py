@@ -27,24 +27,28 @@ from .errors import ArgumentError, EngineError, InputError, shown
 from .fetch import FetchPolicy
 from .formats.metadata import Label
 from .models.load import load_model
-from .result import Kind, LabelScore, Person, Picture, Result
+from .persons import LabelStyle, describe, label_text, vocabulary_of
+from .result import Kind, Person, Picture, Result
 from .thresholds import ClassThreshold, class_thresholds, one_threshold
-from .types import BoxesXyxy, Probabilities, Scores
+from .types import BoxesXyxy, Scores
 
-LabelStyle = Literal["paddle", "en", "zh", "both"]
 OnError = Literal["raise", "record"]
-COLOUR_GROUPS = {"upper_colour": "upper", "lower_colour": "lower"}
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What one call of `predict` asked for, checked."""
+    """What one call of `predict` asked for, checked.
+
+    Attributes:
+        cls_thresholds: (C,) of the caller or the configuration; None: the model decides.
+        texts: (C,) names of the labels.
+    """
 
     det_threshold: float
-    cls_thresholds: Scores
-    label_style: LabelStyle
+    cls_thresholds: Scores | None
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +57,6 @@ class Stages:
 
     detector: Detector
     classifier: AttributeClassifier
-
-
-def label_text(label: Label, style: LabelStyle) -> str:
-    """A label's name as the caller wants it."""
-    if style == "paddle":
-        return paddlex.label_string(label)
-    if style == "en":
-        return label.en
-    if style == "zh":
-        return label.zh or label.en
-    return f"{label.en} {label.zh}".strip()
 
 
 def create_pipeline(
@@ -115,6 +108,7 @@ class Pipeline:
         det, cls = config.detection, config.classification
         self._detector_model = load_model(det.model_name, det.model_dir, kind="detector")
         self._classifier_model = load_model(cls.model_name, cls.model_dir, kind="attributes")
+        self._vocabulary = vocabulary_of(self._classifier_model.metadata)
         self._choices(None, None, "paddle")
         self._stages_on(self._device)
 
@@ -124,8 +118,8 @@ class Pipeline:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """Labels of the attribute model, in the order of all probabilities."""
-        return self._classifier_model.metadata.labels
+        """Labels of the attribute model, in the order of all probabilities and decisions."""
+        return self._vocabulary.labels
 
     def __reduce__(self) -> tuple[Any, ...]:
         make = functools.partial(
@@ -164,8 +158,9 @@ class Pipeline:
             device: where to compute this time; default the pipeline's device.
             det_threshold: boxes are kept when their score is strictly above; default from the configuration (0.5).
             cls_threshold: number, one number a label, or mapping from "default", label number or label id to number;
-                labels are kept when their probability is strictly above; default from the configuration (0.7, or the
-                thresholds that a fine-tuned model carries).
+                labels are kept when their probability is strictly above; default from the configuration (0.7). A
+                model with thresholds of its own decides by them where nobody gives any: each label is yes, no or
+                uncertain, and `labels` are what it is sure of (docs/uncertainty.md).
             batch_size: frames read ahead; changes no result.
             on_error: "raise" the first error, or "record" each in its place as a result with `error`; default
                 "raise" for a single input and "record" for several.
@@ -236,18 +231,8 @@ class Pipeline:
     def _result(
         self, frame: sources.Frame, boxes: BoxesXyxy, scores: Scores, found: Classified, choices: Choices
     ) -> Result:
-        persons = tuple(
-            Person(
-                box_xyxy=_read_only(boxes[i]),
-                score=float(scores[i]),
-                labels=labels_above(found.probabilities[i], choices.cls_thresholds, self.labels, choices.label_style)
-                if found.judged[i]
-                else (),
-                colours=_colours(found.probabilities[i], self.labels, choices) if found.judged[i] else {},
-                probabilities=_read_only(found.probabilities[i]) if found.judged[i] else None,
-                note=found.notes[i],
-            )
-            for i in range(len(boxes))
+        persons = describe(
+            boxes, scores, found, self._vocabulary, texts=choices.texts, thresholds=choices.cls_thresholds
         )
         return frame_result(frame, persons, self.labels)
 
@@ -256,34 +241,35 @@ class Pipeline:
     ) -> Choices:
         if labels not in ("paddle", "en", "zh", "both"):
             raise ArgumentError("bad_argument", f"labels is {shown(labels)}", hint='use "paddle", "en", "zh" or "both"')
-        stock_det, stock_cls = self._default_thresholds()
-        det = stock_det if det_threshold is None else det_threshold
-        cls = stock_cls if cls_threshold is None else cls_threshold
-        metadata = self._classifier_model.metadata
-        attributes = [i for i, label in enumerate(metadata.labels) if label.group not in COLOUR_GROUPS]
-        thresholds = np.full(len(metadata.labels), np.inf, np.float32)  # colours are no labels: they never hold
-        thresholds[attributes] = class_thresholds(
-            cls,
-            label_ids=[metadata.labels[i].id for i in attributes],
-            defaults=[metadata.thresholds[i] for i in attributes],
-        )
-        return Choices(
-            det_threshold=one_threshold(det, what="det_threshold"), cls_thresholds=thresholds, label_style=labels
-        )
-
-    def _default_thresholds(self) -> tuple[ClassThreshold, ClassThreshold]:
-        """The configuration's; its stock numbers give way to thresholds that were chosen for the model's own labels.
-
-        So a fine-tuned model runs as it was tuned when nothing but `model_dir` changes. `{default: 0.7}` and
-        `cls_threshold=0.7` mean 0.7 with every model.
-        """
-        det, cls = self._config.detection.threshold, self._config.classification.threshold
-        finder, classifier = self._detector_model.metadata, self._classifier_model.metadata
-        if det == configuration.DETECTION_THRESHOLD and finder.own_thresholds:
+        finder = self._detector_model.metadata
+        det = self._config.detection.threshold if det_threshold is None else det_threshold
+        if det_threshold is None and det == configuration.DETECTION_THRESHOLD and finder.own_thresholds:
             det = finder.thresholds[0]
-        if cls == configuration.CLASSIFICATION_THRESHOLD and classifier.own_thresholds:
-            cls = {}
-        return det, cls
+        return Choices(
+            det_threshold=one_threshold(det, what="det_threshold"),
+            cls_thresholds=self._class_thresholds(cls_threshold),
+            texts=tuple(label_text(label, labels) for label in self.labels),
+        )
+
+    def _class_thresholds(self, cls_threshold: ClassThreshold | None) -> Scores | None:
+        """(C,) the caller's or the configuration's; None for a model that decides by what was measured of it.
+
+        The configuration's stock number gives way to thresholds that were chosen for the model's own labels, so a
+        fine-tuned model runs as it was tuned when nothing but `model_dir` changes. `{default: 0.7}` and
+        `cls_threshold=0.7` mean 0.7 with every model, and `{}` the model's thresholds as plain numbers.
+        """
+        metadata = self._classifier_model.metadata
+        stock = self._config.classification.threshold
+        if cls_threshold is None and stock == configuration.CLASSIFICATION_THRESHOLD and metadata.own_thresholds:
+            return None
+        attributes = np.flatnonzero(self._vocabulary.attributes)
+        thresholds = np.full(len(self.labels), np.inf, np.float32)  # colours are no labels: they never hold
+        thresholds[attributes] = class_thresholds(
+            stock if cls_threshold is None else cls_threshold,
+            label_ids=[self.labels[i].id for i in attributes],
+            defaults=self._vocabulary.rules.thresholds[attributes].tolist(),
+        )
+        return thresholds
 
     def _stages_on(self, device: Device) -> Stages:
         """The networks on a device, made once a process: an engine's threads do not survive a fork."""
@@ -358,34 +344,6 @@ def _recorded(frames: Iterator[sources.Frame | sources.Failure]) -> Iterator[sou
         yield from frames
     except InputError as error:
         yield sources.Failure(error=error, input_path=error.input, page_index=None, index=0, output_stem="input")
-
-
-def labels_above(
-    probabilities: Probabilities, thresholds: Scores, labels: Sequence[Label], style: LabelStyle
-) -> tuple[LabelScore, ...]:
-    """Labels strictly above their thresholds, (C,) each, best first, equal ones in the model's order."""
-    kept = [i for i in np.argsort(-probabilities, kind="stable") if probabilities[i] > thresholds[i]]
-    return tuple(label_score(labels[i], float(probabilities[i]), style) for i in kept)
-
-
-def label_score(label: Label, score: float, style: LabelStyle) -> LabelScore:
-    return LabelScore(id=label.id, text=label_text(label, style), score=score)
-
-
-def _colours(probabilities: Probabilities, labels: Sequence[Label], choices: Choices) -> dict[str, LabelScore]:
-    """The likeliest colour of each part that the model tells colours of."""
-    out: dict[str, LabelScore] = {}
-    for group, part in COLOUR_GROUPS.items():
-        members = [i for i, label in enumerate(labels) if label.group == group]
-        if members:
-            best = max(members, key=lambda i: float(probabilities[i]))
-            out[part] = label_score(labels[best], float(probabilities[best]), choices.label_style)
-    return out
-
-
-def _read_only(array: Probabilities) -> Probabilities:
-    array.flags.writeable = False
-    return array
 
 
 def _whole(value: object, what: str) -> int:

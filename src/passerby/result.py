@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import files
+from .decisions import UNCERTAIN, WORDS, Decision, Decisions
 from .errors import InternalError, PasserbyError
 from .formats.metadata import Label
 from .types import BoxesXyxy, ImageBgr, Probabilities
@@ -29,16 +30,23 @@ NOTES = {
     "no_pixels": "cannot be judged: the box holds no whole pixel",
     "too_small": "hard to judge: too small in the picture",
     "cut_by_frame": "hard to judge: cut by the edge of the picture",
+    "unclear": "cannot be judged: not clear enough in the picture",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelScore:
-    """A label that holds for a person. `text` is its name in the language that was asked for."""
+    """A label of a person, with its probability.
+
+    Attributes:
+        text: its name in the language that was asked for.
+        decision: "yes" or "uncertain" where the model decided, None where the caller's own threshold did.
+    """
 
     id: str
     text: str
     score: float
+    decision: Decision | None = None
 
 
 # Arrays inside: two persons are the same only when they are one object, so `==` never compares pixel for pixel.
@@ -49,10 +57,16 @@ class Person:
     Attributes:
         box_xyxy: (4,) float32, pixels of the frame, clipped to it.
         score: detection score; 1.0 when the box was given by the caller.
-        labels: what holds, best first.
+        labels: what holds, best first: above the caller's threshold, or, without one, what the model is sure of.
         colours: main colours by part ("upper", "lower"), where the model tells colours.
         probabilities: (C,) float32 for all labels of the model in its order; None when there was no pixel to judge.
         note: None, or a key of `NOTES` that says why the labels deserve doubt.
+        uncertain: likelier than their thresholds, but not sure, best first. Colours stand in `colours` alone.
+        decisions: (C,) int8, for all labels 1 yes, 0 no, -1 uncertain; None when the caller gave a threshold, the
+            model carries none of its own, or there was no pixel to judge.
+        judgeable: whether this person can be judged at all, by what was measured of the model; None when it does not
+            tell. All decisions about somebody who cannot be judged are uncertain.
+        reasons: why not: "no_pixels", "too_small", "unclear".
     """
 
     box_xyxy: BoxesXyxy
@@ -61,9 +75,17 @@ class Person:
     colours: dict[str, LabelScore]
     probabilities: Probabilities | None
     note: str | None
+    uncertain: tuple[LabelScore, ...] = ()
+    decisions: Decisions | None = None
+    judgeable: bool | None = None
+    reasons: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """This person as plain data: PaddleX's four keys, and ours where they have something to say."""
+    def to_dict(self, labels: Sequence[Label] = ()) -> dict[str, Any]:
+        """This person as plain data: PaddleX's four keys, and ours where they have something to say.
+
+        Args:
+            labels: of the model; with them, what was decided about each of them and its probability.
+        """
         body: dict[str, Any] = {
             "labels": [x.text for x in self.labels],
             "cls_scores": _rounded(self.labels),
@@ -71,10 +93,26 @@ class Person:
             "coordinate": [float(v) for v in self.box_xyxy],
         }
         if self.colours:
-            body["colours"] = {part: {"label": c.text, "score": round(c.score, 5)} for part, c in self.colours.items()}
+            body["colours"] = {part: _colour(c) for part, c in self.colours.items()}
         if self.note:
             body["note"] = NOTES[self.note]
+        if self.judgeable is not None:
+            body["judgeable"] = self.judgeable
+        if self.reasons:
+            body["reasons"] = list(self.reasons)
+        if self.decisions is not None:
+            body["uncertain"] = [x.text for x in self.uncertain]
+            body["uncertain_scores"] = _rounded(self.uncertain)
+        if self.decisions is not None and self.probabilities is not None and labels:
+            ids = [label.id for label in labels]
+            body["decisions"] = dict(zip(ids, (WORDS[d] for d in self.decisions.tolist()), strict=True))
+            body["probabilities"] = dict(zip(ids, np.around(self.probabilities.astype(float), 5).tolist(), strict=True))
         return body
+
+
+def _colour(colour: LabelScore) -> dict[str, Any]:
+    said: dict[str, Any] = {"label": colour.text, "score": round(colour.score, 5)}
+    return said if colour.decision is None else {**said, "decision": colour.decision}
 
 
 def _rounded(labels: Iterable[LabelScore]) -> list[float]:
@@ -152,8 +190,19 @@ class Result:
         rows = [nothing if p.probabilities is None else p.probabilities for p in self.persons]
         return np.array(rows, np.float32).reshape(-1, len(self.labels))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The body that is saved: `input_path`, `page_index` for pages, `boxes`; or `input` and `error`."""
+    @property
+    def decisions(self) -> Decisions:
+        """(N, C) int8: 1 yes, 0 no, -1 uncertain, also where nothing was decided (see `Person.decisions`)."""
+        nothing = np.full(len(self.labels), UNCERTAIN, np.int8)
+        rows = [nothing if p.decisions is None else p.decisions for p in self.persons]
+        return np.array(rows, np.int8).reshape(-1, len(self.labels))
+
+    def to_dict(self, *, every_label: bool = True) -> dict[str, Any]:
+        """The body that is saved: `input_path`, `page_index` for pages, `boxes`; or `input` and `error`.
+
+        Args:
+            every_label: with `decisions` and `probabilities` of all labels, where the model decided.
+        """
         if self.error is not None:
             return {
                 "input": self.input_path,
@@ -163,7 +212,8 @@ class Result:
         if self.page_index is not None or self.kind != "pipeline":
             body["page_index"] = self.page_index
         if self.kind == "pipeline":
-            body["boxes"] = [p.to_dict() for p in self.persons]
+            labels = self.labels if every_label else ()
+            body["boxes"] = [p.to_dict(labels) for p in self.persons]
         elif self.kind == "detection":
             body["boxes"] = [self._detected(p) for p in self.persons]
         else:
@@ -217,6 +267,8 @@ class Result:
     ) -> None:
         """Print `json` on standard output, as JSON or as one line of Python.
 
+        It is for reading: the tables of all labels (`decisions`, `probabilities`) are left out.
+
         Args:
             format_json: JSON with indentation, else the plain representation.
             indent, ensure_ascii: as in `json.dumps`; only with `format_json`.
@@ -224,7 +276,8 @@ class Result:
         """
         if json_format is not None:
             format_json = json_format
-        print(json.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii) if format_json else repr(self.json))
+        body = {"res": self.to_dict(every_label=False)}
+        print(json.dumps(body, indent=indent, ensure_ascii=ensure_ascii) if format_json else repr(body))
 
     def save_to_json(self, save_path: str | Path, indent: int = 4, ensure_ascii: bool = False) -> Path:
         """Write the body as JSON: into the file, when `save_path` ends in .json, else into that folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,13 +19,14 @@ def labels(
     ] = DEFAULT_MODEL,
     as_json: options.Json = False,
 ) -> None:
-    """Show number, id, names, group and stored threshold of every label a model knows."""
+    """Show number, id, names, group and stored threshold of every label a model knows, and where it is uncertain."""
     from ..compat import paddlex
     from ..models.load import load_model
 
     path = Path(model)
     loaded = load_model(path.stem, path) if path.exists() else load_model(model)
-    rows = [
+    metadata = loaded.metadata
+    rows: list[dict[str, Any]] = [
         {
             "index": index,
             "id": label.id,
@@ -33,14 +34,17 @@ def labels(
             "zh": label.zh,
             "paddle": paddlex.label_string(label),
             "group": label.group,
-            "threshold": round(threshold, 5),
+            "threshold": round(metadata.thresholds[place], 5),
+            **({} if label.uncertain is None else {"uncertain": [round(v, 5) for v in label.uncertain]}),
         }
-        for index, (label, threshold) in enumerate(zip(loaded.metadata.labels, loaded.metadata.thresholds, strict=True))
+        for index, place in enumerate(metadata.attribute_places)
+        for label in (metadata.labels[place],)
     ]
     if as_json:
         output.put(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         return
     for row in rows:
-        output.put(
-            f"{row['index']:3}  {row['id']:24}  {row['threshold']:.2f}  {row['paddle']}  {row['group']}".rstrip() + "\n"
-        )
+        line = f"{row['index']:3}  {row['id']:24}  {row['threshold']:.2f}"
+        if "uncertain" in row:
+            line += "  {:.2f}..{:.2f}".format(*row["uncertain"])
+        output.put(f"{line}  {row['paddle']}  {row['group']}".rstrip() + "\n")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..decisions import UNCERTAIN, YES
 from ..errors import PATH_SHOWN, ArgumentError, shown
 from .exits import PipeClosed
 
@@ -61,7 +62,8 @@ class PaddleLines:
         pass
 
     def write(self, result: Result) -> None:
-        put(f"{result.json}\n" if result.error is None else f"{result.to_dict()}\n")
+        body = result.to_dict(every_label=False)
+        put(f"{ {'res': body} }\n" if result.error is None else f"{body}\n")
 
     def close(self) -> None:
         pass
@@ -92,10 +94,14 @@ def _person_line(number: int, person: Person) -> str:
     from ..result import NOTES
 
     x1, y1, x2, y2 = (round(float(v)) for v in person.box_xyxy)
-    parts = ", ".join(f"{x.text} {x.score:.2f}" for x in person.labels) or "no attribute above its threshold"
-    colours = "".join(f"; {x.text} {x.score:.2f}" for x in person.colours.values())
+    nothing = "no attribute above its threshold" if person.decisions is None else "no attribute is sure"
+    parts = ", ".join(f"{x.text} {x.score:.2f}" for x in person.labels) or nothing
+    sure = [x for x in person.colours.values() if x.decision != "uncertain"]
+    colours = "".join(f"; {x.text} {x.score:.2f}" for x in sure)
+    open_ = [*person.uncertain, *(x for x in person.colours.values() if x.decision == "uncertain")]
+    perhaps = "; perhaps " + ", ".join(f"{x.text} {x.score:.2f}" for x in open_) if open_ else ""
     note = f" ({NOTES[person.note]})" if person.note else ""
-    return f"  {number:2}  {person.score:.2f}  {x1},{y1} to {x2},{y2}{note}: {parts}{colours}\n"
+    return f"  {number:2}  {person.score:.2f}  {x1},{y1} to {x2},{y2}{note}: {parts}{colours}{perhaps}\n"
 
 
 class JsonLines:
@@ -126,26 +132,37 @@ class JsonDocument:
 
 
 class Csv:
-    """One line a pedestrian, one column a label with its probability; a picture without any has a line too."""
+    """One line a pedestrian, one column a label with its probability; a picture without any has a line too.
+
+    The last columns say what the model decided: `yes` and `uncertain` hold ids, colours too; all others are a no.
+    """
 
     columns = ("input", "page", "person", "x1", "y1", "x2", "y2", "score", "labels", "note", "error")
+    decided = ("judgeable", "reasons", "yes", "uncertain")
 
     def __init__(self, labels: tuple[Label, ...]) -> None:
         self._ids = [label.id for label in labels]
-        put(_csv_line([*self.columns, *self._ids]))
+        put(_csv_line([*self.columns, *self._ids, *self.decided]))
 
     def write(self, result: Result) -> None:
         head = [result.input_path or "", "" if result.page_index is None else result.page_index]
         empty = [""] * len(self._ids)
         if result.error is not None or not result.persons:
             error = result.error.name if result.error else ""
-            put(_csv_line([*head, *[""] * 8, error, *empty]))
+            put(_csv_line([*head, *[""] * 8, error, *empty, *[""] * len(self.decided)]))
             return
         for number, person in enumerate(result.persons, 1):
             probabilities = empty if person.probabilities is None else [f"{v:.5f}" for v in person.probabilities]
             box = [f"{v:.2f}" for v in person.box_xyxy]
             labels = ";".join(x.id for x in person.labels)
-            put(_csv_line([*head, number, *box, f"{person.score:.5f}", labels, person.note or "", "", *probabilities]))
+            told = [f"{person.score:.5f}", labels, person.note or "", ""]
+            put(_csv_line([*head, number, *box, *told, *probabilities, *self._decided(person)]))
+
+    def _decided(self, person: Person) -> list[str]:
+        judgeable = "" if person.judgeable is None else str(person.judgeable).lower()
+        said = [] if person.decisions is None else person.decisions.tolist()
+        ids = [";".join(id for id, d in zip(self._ids, said, strict=False) if d == state) for state in (YES, UNCERTAIN)]
+        return [judgeable, ";".join(person.reasons), *ids]
 
     def close(self) -> None:
         pass

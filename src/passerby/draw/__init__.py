@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from ..errors import shown
 from ..types import BoxesXyxy, ImageBgr
+from .boxes import Colour, clipped, draw_corners, draw_dashes
 from .layout import ACCEPTABLE, Rectangle, Spot, best_spot, wrap
 from .text import can_draw_chinese, drawable, font, is_plain, text_width
 
 __all__ = ["Style", "can_draw_chinese", "draw"]
-
-Colour = tuple[int, int, int]
 
 
 class LabelLike(Protocol):
@@ -34,6 +33,8 @@ class LabelLike(Protocol):
     def text(self) -> str: ...
     @property
     def score(self) -> float: ...
+    @property
+    def decision(self) -> str | None: ...
 
 
 class PersonLike(Protocol):
@@ -49,6 +50,10 @@ class PersonLike(Protocol):
     def colours(self) -> Mapping[str, LabelLike]: ...
     @property
     def note(self) -> str | None: ...
+    @property
+    def uncertain(self) -> Sequence[LabelLike]: ...
+    @property
+    def judgeable(self) -> bool | None: ...
 
 
 # Bright, and as far from each other as twelve can be; light enough for dark letters on top.
@@ -61,6 +66,7 @@ NOTES = {
     "no_pixels": "cannot be judged",
     "too_small": "too small to be sure",
     "cut_by_frame": "cut by the frame",
+    "unclear": "too unclear to judge",
 }
 
 
@@ -83,11 +89,12 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Word:
-    """A piece of a panel's text: `chip` is the number on the person's colour, `dim` the note."""
+    """A piece of a panel's text: `chip` is the number on the person's colour, `dim` the note, `faint` if unsure."""
 
     text: str
     chip: bool = False
     dim: bool = False
+    faint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +113,7 @@ SPACE = 0.84  # between two words, in letter sizes
 PANEL_BGR = np.array([30, 24, 22], np.float32)
 TEXT_BGR = np.array([250, 248, 246], np.float32)
 DIM_BGR = np.array([120, 205, 255], np.float32)
+FAINT = 150  # of 255: how strongly the letters of an unsure label are laid on
 DARK_BGR = np.array([28, 22, 20], np.float32)
 
 
@@ -113,6 +121,9 @@ def draw(
     image_bgr: ImageBgr, persons: Sequence[PersonLike], *, scores: bool = False, style: Style | None = None
 ) -> ImageBgr:
     """Draw persons on a copy of their frame.
+
+    What is uncertain is written faintly with a question mark, and goes first where room is short. Somebody who cannot
+    be judged has a dashed box.
 
     Args:
         image_bgr: (H, W, 3) uint8 BGR; stays untouched.
@@ -123,39 +134,15 @@ def draw(
     style = style or Style()
     picture: ImageBgr = np.array(image_bgr, np.uint8, order="C", copy=True)
     height, width = picture.shape[:2]
-    boxes = _clipped(persons, width, height)
+    boxes = clipped([person.box_xyxy for person in persons], width, height)
     unit = max(1.0, style.scale * float(np.sqrt(width * height)) / 960)
     colours = [style.palette[k % len(style.palette)] for k in range(len(persons))]
     for k in reversed(range(len(persons))):
-        _draw_box(picture, boxes[k], colours[k], unit)
+        draw_box = draw_dashes if persons[k].judgeable is False else draw_corners
+        draw_box(picture, boxes[k], colours[k], unit)
     if min(width, height) >= 48:  # below that no letter can be read
         _draw_panels(picture, persons, boxes, colours, scores=scores, style=style)
     return picture
-
-
-def _clipped(persons: Sequence[PersonLike], width: int, height: int) -> NDArray[np.float64]:
-    boxes = np.array([p.box_xyxy for p in persons], np.float64).reshape(-1, 4)
-    boxes = np.nan_to_num(boxes, nan=0.0, posinf=max(width, height), neginf=0.0)
-    limits = np.array([width - 1, height - 1, width - 1, height - 1], np.float64)
-    return np.asarray(np.clip(boxes, 0, limits), np.float64)
-
-
-def _draw_box(picture: ImageBgr, box: NDArray[np.float64], colour: Colour, unit: float) -> None:
-    """A thin frame with strong corners, edged with darkness so that it shows on any ground."""
-    x1, y1, x2, y2 = (round(float(v)) for v in box)
-    thin = max(1, round(1.3 * unit))
-    strong = max(1, round(3.2 * unit))
-    if unit >= 1 and min(x2 - x1, y2 - y1) > 8 * thin:
-        cv2.rectangle(picture, (x1, y1), (x2, y2), (20, 16, 14), thin + 2 * max(1, round(0.6 * unit)), cv2.LINE_AA)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thin, cv2.LINE_AA)
-    arm = round(min(0.22 * min(x2 - x1, y2 - y1), 26 * unit))
-    if arm <= 2 * strong:
-        return
-    for x, dx in ((x1, arm), (x2, -arm)):
-        for y, dy in ((y1, arm), (y2, -arm)):
-            cv2.polylines(
-                picture, [np.array([(x + dx, y), (x, y), (x, y + dy)], np.int32)], False, colour, strong, cv2.LINE_AA
-            )
 
 
 def _draw_panels(
@@ -195,18 +182,22 @@ def _person_factor(box: NDArray[np.float64], image_height: int, count: int) -> f
 def _words(person: PersonLike, number: int, *, scores: bool, style: Style) -> tuple[list[_Word], bool]:
     """The words of a panel, number first, and whether they need the Chinese font."""
     chinese = can_draw_chinese()
-    labels = [*person.labels, *person.colours.values()]
+    labels = [*person.labels, *person.colours.values(), *person.uncertain]
+    labels.sort(key=lambda label: label.decision == "uncertain")  # what is sure stays first and in its order
     texts = [drawable(label.text, label.id, chinese=chinese) for label in labels]
     needs = not all(is_plain(t) for t in texts)
+    faint = [label.decision == "uncertain" for label in labels]
+    texts = [f"{text}?" if unsure else text for text, unsure in zip(texts, faint, strict=True)]
     if scores:
         texts = [f"{text} {label.score:.2f}" for text, label in zip(texts, labels, strict=True)]
-    words = [_Word(text=text) for text in texts]
+    words = [_Word(text=text, faint=unsure) for text, unsure in zip(texts, faint, strict=True)]
+    if person.note:
+        note = drawable(NOTES.get(person.note, shown(person.note)), person.note, chinese=False)
+        # of somebody who cannot be judged this is what must be read, whatever the room
+        words.insert(0 if person.judgeable is False else len(words), _Word(text=note, dim=True))
     if style.numbers:
         chip = f"{number + 1}  {person.score:.2f}" if scores else str(number + 1)
         words.insert(0, _Word(text=chip, chip=True))
-    if person.note:
-        note = drawable(NOTES.get(person.note, shown(person.note)), person.note, chinese=False)
-        words.append(_Word(text=note, dim=True))
     return words, needs
 
 
@@ -347,7 +338,8 @@ def _letter_masks(panel: _Panel, width: int, height: int, margin: float) -> _Let
             if position > 0 and not panel.words[line[position - 1]].chip:
                 # A faint dot keeps "Short sleeves" and "Glasses" apart.
                 pens[0].text((x - 0.42 * size, baseline), "·", font=face, fill=150, anchor="ms")
-            pens[1 if word.dim else 0].text((x, baseline), word.text, font=face, fill=255, anchor="ls")
+            ink = FAINT if word.faint else 255
+            pens[1 if word.dim else 0].text((x, baseline), word.text, font=face, fill=ink, anchor="ls")
             x += length + SPACE * size
         y += 1.42 * size
     text, dim, on_chip = (np.asarray(mask, np.float32) / np.float32(255) for mask in masks)

@@ -1,13 +1,12 @@
-"""What travels with the weights inside a model file: labels, thresholds, the input recipe, the probe, the card.
+"""What travels with the weights inside a model file: labels, thresholds, what was measured, the recipe, the card.
 
 Stored as JSON under the key `passerby` of an ONNX file, so that loading a model needs no second file and no
-change of code. Here is only the typed record and its way to and from JSON; `onnx_file` reads and writes the file.
+change of code. Here is only the typed record; `metadata_json` is its way to and from JSON, `onnx_file` the file.
 """
 
 from __future__ import annotations
 
-import base64
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,34 +14,92 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError, shown
-
 Kind = Literal["detector", "attributes"]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 
-METADATA_BYTES = 1 << 20
-METADATA_LEVELS = 32
 # values of `calibration["thresholds"]` in a model whose thresholds were chosen for its labels
 THRESHOLD_ORIGINS = ("set", "tuned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One thing a model can say. `id` is stable and used in code and data; the names are for people."""
+    """One thing a model can say. `id` is stable and used in code and data; the names are for people.
+
+    Attributes:
+        uncertain: calibrated probabilities strictly between these two are neither yes nor no; 0 below means that
+            there is no sure no, 1 above that there is no sure yes. None: nobody measured that, the threshold decides.
+    """
 
     id: str
     en: str
     zh: str = ""
     group: str = ""
+    uncertain: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.uncertain is not None and not 0 <= self.uncertain[0] <= self.uncertain[1] <= 1:
+            raise ValueError(f"{self.uncertain} is no range of probabilities")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Labels of which at most one (`exclusive`) can hold, for example the three ages."""
+    """Labels of which at most one (`exclusive`) can hold, for example the three ages.
+
+    Attributes:
+        margin: of an exclusive group, how much of the sum of its two likeliest probabilities the likeliest must have,
+            0.5 to 1, before it is said. None: nobody measured that, being the likeliest is enough.
+    """
 
     id: str
     en: str
     exclusive: bool = True
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not 0.5 <= self.margin <= 1:
+            raise ValueError(f"a margin of {self.margin} is not within 0.5..1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeightError:
+    """How often a model is wrong about persons of some height in the picture.
+
+    Attributes:
+        from_px, to_px: height of the box in pixels of the picture, the second left out; None: and all above.
+        error: balanced error: half the share of labels that hold and are missed, half that of those named wrongly.
+        persons: how many it was measured on.
+    """
+
+    from_px: float
+    to_px: float | None
+    error: float
+    persons: int
+
+    def __post_init__(self) -> None:
+        sizes = 0 <= self.from_px < math.inf and (self.to_px is None or self.from_px < self.to_px < math.inf)
+        if not sizes or not 0 <= self.error <= 1 or self.persons < 0:
+            raise ValueError(f"no measured error: {self.from_px} to {self.to_px} px, {self.error}, {self.persons}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Who cannot be judged, from measured error.
+
+    Attributes:
+        label: id of the output whose probability says that a person cannot be judged, or None. It is no attribute.
+        threshold: strictly above it that output means so.
+        min_height_px: persons lower than this in the picture cannot be judged.
+        error_rates: the figures behind `min_height_px`, from small to tall.
+    """
+
+    label: str | None = None
+    threshold: float = 0.5
+    min_height_px: float = 0.0
+    error_rates: tuple[HeightError, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1 or not 0 <= self.min_height_px < math.inf:
+            raise ValueError(f"a judgement above {self.threshold} or under {self.min_height_px} px")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +158,25 @@ class ModelMetadata:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     probe: Probe | None = None
+    judgement: Judgement | None = None
 
     def __post_init__(self) -> None:
         if len(self.thresholds) != len(self.labels):
             raise ValueError(f"{len(self.labels)} labels but {len(self.thresholds)} thresholds")
+        if self.judgement is not None and self.judgement.label is not None and self.judgement_place is None:
+            raise ValueError(f"no label {self.judgement.label!r}, which the judgement names")
+
+    @property
+    def judgement_place(self) -> int | None:
+        """Place of the output that says "cannot be judged"; None where the model has none."""
+        own = None if self.judgement is None else self.judgement.label
+        return next((i for i, label in enumerate(self.labels) if label.id == own), None)
+
+    @property
+    def attribute_places(self) -> tuple[int, ...]:
+        """Places of the outputs that say something of a person: all but `judgement_place`."""
+        place = self.judgement_place
+        return tuple(i for i in range(len(self.labels)) if i != place)
 
     @property
     def own_thresholds(self) -> bool:
@@ -113,157 +185,3 @@ class ModelMetadata:
         A pipeline whose configuration has the stock threshold uses them then; see `pipeline.Pipeline`.
         """
         return self.calibration.get("thresholds") in THRESHOLD_ORIGINS
-
-
-def _packed(array: NDArray[Any]) -> dict[str, Any]:
-    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
-
-
-def _unpacked(value: Mapping[str, Any]) -> NDArray[Any]:
-    dtype = np.dtype({"uint8": "u1", "int64": "<i8", "float32": "<f4"}[value["dtype"]])
-    shape = tuple(int(n) for n in value["shape"])
-    raw = base64.b64decode(value["data"], validate=True)
-    if any(n < 0 for n in shape) or len(raw) != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-        raise ValueError("array of another size")
-    array = np.frombuffer(raw, dtype).reshape(shape)
-    array.flags.writeable = False
-    return array
-
-
-def to_json(metadata: ModelMetadata) -> str:
-    """The metadata as JSON text, the inverse of `from_json`."""
-    m = metadata
-    body: dict[str, Any] = {
-        "kind": m.kind,
-        "name": m.name,
-        "network": m.network,
-        "input": {
-            "height": m.input.height,
-            "width": m.input.width,
-            "interpolation": m.input.interpolation,
-            "mean": list(m.input.mean),
-            "std": list(m.input.std),
-            "colour_order": m.input.colour_order,
-        },
-        "labels": [{"id": x.id, "en": x.en, "zh": x.zh, "group": x.group} for x in m.labels],
-        "thresholds": list(m.thresholds),
-        "groups": [{"id": g.id, "en": g.en, "exclusive": g.exclusive} for g in m.groups],
-        "nms": {
-            "score_threshold": m.nms.score_threshold,
-            "top_k": m.nms.top_k,
-            "iou_threshold": m.nms.iou_threshold,
-            "keep_top_k": m.nms.keep_top_k,
-        },
-        "calibration": dict(m.calibration),
-        "card": dict(m.card),
-    }
-    if m.probe is not None:
-        body["probe"] = {
-            "pixels_bgr": _packed(m.probe.pixels_bgr),
-            "outputs": {k: {"index": _packed(i), "value": _packed(v)} for k, (i, v) in m.probe.outputs.items()},
-            "tolerance": m.probe.tolerance,
-        }
-    return json.dumps(body, ensure_ascii=False, allow_nan=False)
-
-
-def _levels(text: str) -> int:
-    """Deepest nesting of brackets in JSON text, strings left out; cheap enough to ask before parsing."""
-    depth = deepest = 0
-    quoted = escaped = False
-    for c in text:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif c == "\\":
-                escaped = True
-            elif c == '"':
-                quoted = False
-        elif c == '"':
-            quoted = True
-        elif c in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif c in "]}":
-            depth -= 1
-    return deepest
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def from_json(text: str, *, input: str | None = None) -> ModelMetadata:
-    """Read the metadata of a model file.
-
-    Raises:
-        ModelError: `model_too_large` (over 1 MiB), `model_corrupt` (too deep, not JSON, a field missing or of
-            the wrong type, counts that disagree).
-    """
-    if len(text) > METADATA_BYTES:
-        raise ModelError("model_too_large", "the model's metadata is over 1 MiB", input=input)
-    if _levels(text) > METADATA_LEVELS:
-        raise ModelError("model_corrupt", "the model's metadata is nested too deeply", input=input)
-    try:
-        return _parsed(json.loads(text, parse_constant=_no_constant))
-    except (ValueError, TypeError, KeyError, AttributeError) as reason:
-        raise ModelError(
-            "model_corrupt", f"the model's metadata cannot be read ({shown(reason)})", input=input
-        ) from None
-
-
-def _triple(value: Any) -> tuple[float, float, float]:
-    a, b, c = (float(v) for v in value)
-    return a, b, c
-
-
-def _one_of(value: Any, *allowed: str) -> Any:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-    return value
-
-
-def _parsed(body: Mapping[str, Any]) -> ModelMetadata:
-    given = body["input"]
-    recipe = InputRecipe(
-        height=int(given["height"]),
-        width=int(given["width"]),
-        interpolation=_one_of(given["interpolation"], "nearest", "linear", "cubic", "area", "lanczos"),
-        mean=_triple(given["mean"]),
-        std=_triple(given["std"]),
-        colour_order=_one_of(given["colour_order"], "rgb", "bgr"),
-    )
-    if not (0 < recipe.height <= 4096 and 0 < recipe.width <= 4096):
-        raise ValueError("network input over 4096 x 4096")
-    thresholds = tuple(float(t) for t in body["thresholds"])
-    if not all(0.0 <= t <= 1.0 for t in thresholds):
-        raise ValueError("a threshold outside 0..1")
-    nms = NmsRecipe(
-        score_threshold=float(body["nms"]["score_threshold"]),
-        top_k=int(body["nms"]["top_k"]),
-        iou_threshold=float(body["nms"]["iou_threshold"]),
-        keep_top_k=int(body["nms"]["keep_top_k"]),
-    )
-    return ModelMetadata(
-        kind=_one_of(body["kind"], "detector", "attributes"),
-        name=str(body["name"]),
-        network=str(body["network"]),
-        input=recipe,
-        labels=tuple(
-            Label(id=str(x["id"]), en=str(x["en"]), zh=str(x["zh"]), group=str(x["group"])) for x in body["labels"]
-        ),
-        thresholds=thresholds,
-        groups=tuple(Group(id=str(g["id"]), en=str(g["en"]), exclusive=bool(g["exclusive"])) for g in body["groups"]),
-        nms=nms,
-        calibration=dict(body["calibration"]),
-        card=dict(body["card"]),
-        probe=_probe(body["probe"]) if "probe" in body else None,
-    )
-
-
-def _probe(value: Mapping[str, Any]) -> Probe:
-    pixels = _unpacked(value["pixels_bgr"])
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError("the probe is no picture")
-    outputs = {str(k): (_unpacked(v["index"]), _unpacked(v["value"])) for k, v in value["outputs"].items()}
-    return Probe(pixels_bgr=pixels, outputs=outputs, tolerance=float(value["tolerance"]))

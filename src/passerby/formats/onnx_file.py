@@ -28,7 +28,8 @@ from .door import (
     located,
 )
 from .graph import INPUT_SIDE, OPERATORS
-from .metadata import METADATA_BYTES, METADATA_LEVELS, ModelMetadata, from_json, to_json
+from .metadata import ModelMetadata
+from .metadata_json import METADATA_BYTES, METADATA_LEVELS, from_json, to_json
 from .strict_json import load_json
 from .wire import Field, WireError, fields
 

@@ -81,7 +81,7 @@ def _parsed(body: Mapping[str, Any]) -> Description:
     )
 
 
-def _texts(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+def _texts(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     found = {name: entry.get(name, "") for name in names}
     if not all(isinstance(text, str) for text in found.values()) or not found["id"]:
         raise ValueError(f"no label or group: {shown(entry)}")
