@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.synthesis.parts import CLOTH
 from passerby.synthesis.people import Mesh
 
 from . import materials
@@ -49,7 +50,7 @@ def _refine(thing: Any, mesh: Mesh) -> None:
         solidify.thickness = mesh.thickness / 10
         solidify.offset = 0.0
         solidify.use_rim = True
-    if mesh.part in ("upper", "lower", "hat"):
+    if mesh.part in CLOTH:
         thing.modifiers.new("smooth", "SUBSURF").render_levels = 1
 
 

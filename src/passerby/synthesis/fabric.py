@@ -33,7 +33,8 @@ class Look:
     `texture` is a picture; with `tinted` only its luminance is used and multiplied by `colour`. `alpha` cuts holes:
     a picture's alpha channel at the texture coordinates, or "strands" where the mesh's `cover` is thin.
     `skirt_line` draws the front opening of a coat. `details` are sewn on: "zip", "buttons", "hems", "pockets".
-    `relief` names the height field: "folds", "quilt", "knit", "none"; `seed` moves random patterns.
+    `relief` names the height field: "folds", "quilt", "knit", "none"; `tint` multiplies the final linear colour (skin
+    tones); `seed` moves random patterns.
     """
 
     colour: str = "#808080"
@@ -48,6 +49,7 @@ class Look:
     skirt_line: bool = False
     details: tuple[str, ...] = ()
     relief: Literal["folds", "quilt", "knit", "none"] = "folds"
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     seed: int = 0
 
 
@@ -122,8 +124,8 @@ class _Where:
 
     @property
     def around(self) -> Floats:
-        # On the sides of the trunk cloth runs along z: without it a check would smear there.
-        return np.asarray(self.x + np.where(self.x > 0, -0.8, 0.8) * self.z)
+        # On the sides of the trunk cloth runs along z: without it a check would smear there. The seam is behind.
+        return np.asarray(self.x + np.sign(self.x) * 0.8 * np.clip(0.9 - self.z, 0, None))
 
     @property
     def shift(self) -> tuple[float, float]:
@@ -250,9 +252,11 @@ def _back_print(w: _Where) -> Layers:
 
 def _seam(w: _Where, low: float, high: float) -> Bools:
     """A stripe down the outside of the legs, between two distances (dm) from the seam along the cloth."""
-    outside = np.abs(w.x) - np.interp(w.y, (-7.6, -4.0, 0.0), (0.95, 0.95, 0.85))
-    off = np.abs(w.z - np.interp(w.y, (-7.6, -4.0, 0.0), (-0.35, -0.1, 0.15)))
-    return np.asarray((outside > 0.2) & (off >= low) & (off < high))
+    heights = (-7.5, -5.0, -4.0, -3.0, -1.0, 0.0, 2.0)
+    out = np.abs(w.x) - np.interp(w.y, heights, (1.85, 1.63, 1.5, 1.28, 1.0, 0.8, 0.6))
+    ahead = w.z - np.interp(w.y, heights, (0.15, 0.05, 0.15, 0.4, 0.42, 0.2, 0.3))
+    off = np.interp(w.y, heights, (0.5, 0.62, 0.62, 0.68, 0.85, 1.0, 1.0)) * np.abs(np.arctan2(ahead, out))
+    return np.asarray((off >= low) & (off < high))
 
 
 def _side_stripe(w: _Where) -> Layers:
@@ -370,7 +374,7 @@ def height(look: Look, pattern: Floats) -> Floats:
         period = 0.95 if look.period < 1 else look.period
         folds = 0.35 * folds + 0.28 * np.abs(np.sin(np.pi * where.y / period)) ** 0.5
     elif look.relief == "knit":
-        folds = 0.6 * folds + 0.02 * np.sin(2 * np.pi * where.around / 0.22)
+        folds = 0.8 * folds + 0.012 * np.sin(2 * np.pi * where.around / 0.25)
     return np.asarray(folds, np.float32)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A human figure: base mesh, shape targets, skeleton and poses.
 
 In here: reading the base assets, shaping a body from six numbers, building bone rotations for walking and
@@ -201,7 +202,8 @@ class Pose:
     """How a figure stands or walks; angles in degrees, `phase` of the step in [0, 1).
 
     `stride` 0 stands with the weight on one leg, 0.6-1 walks. `head_turn` and `chest_turn` are positive to the
-    figure's left, `head_nod` is positive downwards. An arm given here does not swing with the walk.
+    figure's left, `head_nod` is positive downwards. An arm given here does not swing with the walk. `sway` in
+    [-1, 1] is where a skirt swings sideways.
     """
 
     stride: float = 0.0
@@ -212,6 +214,7 @@ class Pose:
     chest_turn: float = 0.0
     left_arm: Arm | None = None
     right_arm: Arm | None = None
+    sway: float = 0.0
     extra: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a description of a person to posed meshes: the place where body, clothes and accessories meet.
 
 A `PersonSpec` is plain data (shape, pose, garments, things carried, looks); `build_person` turns it into
@@ -6,19 +7,19 @@ A `PersonSpec` is plain data (shape, pose, garments, things carried, looks); `bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import accessories, clothing, figure
-from .accessories import Solid, Surface
-from .clothing import Canonical, Piece
+from . import clothing, draping, figure, worn
+from . import faces as faces_
+from . import hair as hair_
 from .fabric import Look as Look
-from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
-from .garments import CUTS
+from .figure import BODY_VERTICES, Floats, Indices, Points
+from .wardrobe import Fitting, leg_radii
+from .wardrobe import Wardrobe as Wardrobe
+from .worn import Carried as Carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,30 +27,23 @@ class Garment:
     """One piece of clothing: `piece` names a cut ("shirt"), a file ("shoes/shoes01") or half a suit
     ("clothes/male_casualsuit03:upper"); without a `look.texture`, a file's own texture is used when
     `own_texture` is true. `thickness` is in dm. What lies above the canonical height `below` is left out: the
-    waistband under a shirt that hangs over it."""
+    waistband under a shirt that hangs over it. `part` overrides which part it counts as (a shirt that is
+    "inner")."""
 
     piece: str
     look: Look
     own_texture: bool = False
     thickness: float = 0.05
     below: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """An accessory: backpack, tote, cross_bag, handbag, forearm_bag, box, cup, phone, stick or glasses."""
-
-    kind: str
-    side: figure.Side = "l"
-    size: float = 1.0
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonSpec:
-    """A person as data. `hair` and `skin` name files without suffix; `hair_cut` (dm below the crown) hides
-    the hair above a hat's rim. `place_m` is where the feet stand (x right, y away from the camera, metres),
-    `heading` the direction walked in degrees (0 towards the camera, 90 to its right, 180 away)."""
+    """A person as data. `hair` and `skin` name files without suffix (or a cut of `hair.CUTS`); `hair_cut` (dm below
+    the crown) hides the hair above a hat's rim. `tint` multiplies the linear colours of the skin. `place_m` is where
+    the feet stand (x right, y away from the camera, metres), `heading` the direction walked in degrees (0 towards the
+    camera, 90 to its right, 180 away). `attributes`, `upper_colour` and `lower_colour` say what was put on."""
 
     name: str
     shape: figure.BodyShape
@@ -60,6 +54,10 @@ class PersonSpec:
     hair: str | None = None
     hair_colour: str = "#3a2a1e"
     hair_cut: float | None = None
+    beard: str | None = None
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    brows: str = "eyebrow006"
+    face: faces_.Face = field(default_factory=faces_.Face)
     eyes: str = "brown_eye"
     place_m: tuple[float, float] = (0.0, 0.0)
     heading: float = 0.0
@@ -87,273 +85,208 @@ class Mesh:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wardrobe:
-    """The asset folder, read once: base mesh, canonical coordinates, and where the files are."""
-
-    folder: Path
-    base: BaseAssets
-    coordinates: Canonical
-
-    @classmethod
-    def open(cls, folder: Path) -> Wardrobe:
-        """Read the base assets; FileNotFoundError when the folder lacks them."""
-        base = figure.load_base(folder)
-        return cls(folder=folder, base=base, coordinates=clothing.canonical(base))
-
-    def piece(self, name: str) -> Piece:
-        """Return a cut by its name, or a fitted file by GROUP/NAME with an optional :upper or :lower."""
-        if name in CUTS:
-            return clothing.cut_piece(name, CUTS[name], self.base, self.coordinates)
-        stem, _, half = name.partition(":")
-        path = self.folder / f"{stem}.npz"
-        piece = clothing.load_piece(path, self.coordinates)
-        if not half:
-            return piece
-        return clothing.half_of_suit(piece, path, self.coordinates, upper=half == "upper")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rest:
-    """A surface in rest pose with its skinning weights (n, 53), before it becomes a Mesh."""
+    """A surface in rest pose with its fitting (skinning weights, neighbours), before it becomes a Mesh."""
 
     mesh: Mesh
     weights: Points
+    fitting: Fitting | None = None
+
+
+# What a garment's name says about its part; the first word found decides.
+_WORDS: tuple[tuple[str, str], ...] = (
+    ("socks", "legwear"), ("tights", "legwear"), ("leggings", "lower"), ("shoes", "shoes"), ("boot", "boots"),
+    ("hats/", "hat"), ("beanie", "hat"), ("cap", "hat"), ("_hat", "hat"), ("helmet", "hat"), ("headscarf", "hat"),
+    ("hood_up", "hood"), ("scarf", "scarf"), ("coat", "coat"), ("belt", "coat"), ("dress", "dress"), ("sash", "dress"),
+    ("skirt", "skirt"), ("shorts", "shorts"), ("trousers", "lower"), ("joggers", "lower"),
+)  # fmt: skip
+
+
+def part_of(garment: Garment) -> str:
+    """Which of `parts.PARTS` a garment is."""
+    if garment.part is not None:
+        return garment.part
+    stem, _, half = garment.piece.partition(":")
+    if half:
+        return half
+    return next((part for word, part in _WORDS if word in stem), "upper")
 
 
 def build_person(wardrobe: Wardrobe, spec: PersonSpec) -> list[Mesh]:
     """Shape, dress, pose and equip one person; deterministic for a given spec."""
     base = wardrobe.base
-    body = figure.shape_body(base, spec.shape)
+    body = faces_.shape_face(figure.shape_body(base, spec.shape), wardrobe.coordinates, spec.face)
     heads, _ = figure.joints(base, body)
-    rotations = figure.pose_rotations(base, heads, spec.pose)
-    transforms = figure.bone_transforms(base, heads, rotations)
+    transforms = figure.bone_transforms(base, heads, figure.pose_rotations(base, heads, spec.pose))
+    here = figure.skin(heads, np.eye(len(heads), dtype=np.float32), transforms)
     dressed, hidden = _dress(wardrobe, spec, body)
     rest = [_skin_mesh(wardrobe, spec, body, hidden), *dressed]
     rest += [_over_clothes(r, dressed) for r in _head(wardrobe, spec, body)]
+    items = _worn(wardrobe, spec, body, heads, dressed)
+    legs = draping.posed_legs(base, here, leg_radii(wardrobe, body, heads))
+    posed = [_posed(r, transforms, legs, spec.pose) for r in rest]
+    posed += [_item_mesh(i, figure.skin(i.solid.points, i.weights, transforms)) for i in items if i.weights is not None]
+    ground = min(float(m.points[:, 1].min()) for m in posed if m.part in ("shoes", "boots"))
     for item in spec.carried:
-        rest += _worn(wardrobe, item, body, heads, [r for r in dressed if r.mesh.part in ("upper", "lower")])
-    if any(garment.piece == "cap" for garment in spec.garments):
-        rest += _visor(wardrobe, next(r for r in dressed if r.mesh.name == "cap"))
-    posed = [replace(r.mesh, points=figure.skin(r.mesh.points, r.weights, transforms)) for r in rest]
-    ground = min(float(m.points[np.unique(m.triangles), 1].min()) for m in posed if m.part in ("shoes", "skin"))
-    here = figure.skin(heads, np.eye(len(heads), dtype=np.float32), transforms)
-    for item in spec.carried:
-        posed += _held(base, item, here, ground)
+        posed += [_item_mesh(i, i.solid.points) for i in worn.held(base, item, here, ground)]
     shift = np.array([0, ground, 0], np.float32)
     return [replace(mesh, points=mesh.points - shift) for mesh in posed]
 
 
-def _part(piece: str) -> str:
-    stem, _, half = piece.partition(":")
-    if half:
-        return half
-    group = stem.partition("/")[0]
-    known = {"shoes": "shoes", "hats": "hat", "boots": "shoes", "beanie": "hat", "cap": "hat"}
-    if group in known:
-        return known[group]
-    return "lower" if any(word in stem for word in ("trousers", "shorts", "skirt")) else "upper"
+def _posed(rest: _Rest, transforms: Points, legs: draping.Legs, pose: figure.Pose) -> Mesh:
+    """Bring one surface into the pose: skinning, then what cloth does by itself, then its edge."""
+    mesh = rest.mesh
+    points = figure.skin(mesh.points, rest.weights, transforms)
+    fitting = rest.fitting
+    if fitting is None:
+        return replace(mesh, points=points)
+    if "skirt" in mesh.name:
+        swing = pose.stride * np.sin(2 * np.pi * (2 * pose.phase + 0.15))
+        gap = 0.2 if mesh.part == "coat" else 0.07
+        points = draping.hang(points, fitting.joined, legs, gap=gap, sway=(0.12 * pose.sway, 0.3 * float(swing)))
+    if mesh.thickness <= 0 or len(fitting.joined.rim) == 0:
+        return replace(mesh, points=points)
+    rim = draping.rim_of(fitting.joined, len(points))
+    edge = draping.edge_points(points, mesh.triangles, fitting.joined, rim, thickness=mesh.thickness)
+    uv = np.zeros((len(fitting.piece.pattern) + 2 * len(rim.rows), 2), np.float32)
+    return replace(
+        mesh,
+        points=np.concatenate([points, edge]),
+        triangles=np.concatenate([mesh.triangles, rim.triangles]),
+        corner_uv=np.concatenate([mesh.corner_uv, uv[rim.triangles]]),
+        pattern=np.concatenate([mesh.pattern, np.tile(mesh.pattern[rim.rows], (2, 1))]),
+    )
 
 
 def _dress(wardrobe: Wardrobe, spec: PersonSpec, body: Points) -> tuple[list[_Rest], NDArray[np.bool_]]:
     hidden = np.zeros(BODY_VERTICES, bool)
     dressed = []
     for garment in spec.garments:
-        piece = wardrobe.piece(garment.piece)
-        hidden |= piece.hidden
-        if garment.below is not None:
-            piece = clothing.keep_vertices(piece, piece.pattern[:, 1] < garment.below)
-        look = garment.look
-        if garment.own_texture:
-            look = replace(look, texture=piece.texture)
-        part = _part(garment.piece)
-        dressed.append(_rest(wardrobe, piece, body, part=part, look=look, thickness=garment.thickness))
+        fitting = wardrobe.fitting(garment.piece, below=garment.below)
+        hidden |= wardrobe.piece(garment.piece).hidden
+        look = replace(garment.look, texture=fitting.piece.texture) if garment.own_texture else garment.look
+        dressed.append(_rest(fitting, body, part=part_of(garment), look=look, thickness=garment.thickness))
     return dressed, hidden
 
 
-def _rest(wardrobe: Wardrobe, piece: Piece, body: Points, *, part: str, look: Look, thickness: float = 0.0) -> _Rest:
+def _rest(fitting: Fitting, body: Points, *, part: str, look: Look, thickness: float = 0.0) -> _Rest:
+    piece = fitting.piece
     mesh = Mesh(
         name=piece.name,
         part=part,
-        points=clothing.fit(piece, body),
+        points=clothing.fit(piece, body, fitting.joined),
         triangles=piece.triangles,
-        corner_uv=piece.texture_points[piece.texture_triangles],
+        corner_uv=fitting.corner_uv,
         pattern=piece.pattern,
         look=look,
         thickness=thickness,
     )
-    return _Rest(mesh=mesh, weights=clothing.fit_weights(piece, wardrobe.base.weights))
+    return _Rest(mesh=mesh, weights=fitting.weights, fitting=fitting)
 
 
 def _skin_mesh(wardrobe: Wardrobe, spec: PersonSpec, body: Points, hidden: NDArray[np.bool_]) -> _Rest:
-    base = wardrobe.base
-    triangles = base.triangles["body"]
-    visible = ~hidden[triangles].all(axis=1)
+    triangles = wardrobe.base.triangles["body"]
+    visible = ~(hidden[triangles[:, 0]] & hidden[triangles[:, 1]] & hidden[triangles[:, 2]])
     mesh = Mesh(
         name="body",
         part="skin",
         points=body[:BODY_VERTICES],
         triangles=triangles[visible],
-        corner_uv=base.texture_points[base.texture_triangles["body"][visible]],
+        corner_uv=wardrobe.body_uv[visible],
         pattern=wardrobe.coordinates.pattern[:BODY_VERTICES],
-        look=Look(material="skin", texture=wardrobe.folder / f"skins/{spec.skin}.webp"),
+        look=Look(material="skin", texture=wardrobe.folder / f"skins/{spec.skin}.webp", tint=spec.tint),
     )
-    return _Rest(mesh=mesh, weights=base.weights[:BODY_VERTICES])
+    return _Rest(mesh=mesh, weights=wardrobe.base.weights[:BODY_VERTICES])
 
 
 def _head(wardrobe: Wardrobe, spec: PersonSpec, body: Points) -> list[_Rest]:
-    """Eyes, eyebrows and hair."""
+    """Eyes, eyebrows, hair and beard."""
     eyes = Look(material="eye", texture=wardrobe.folder / f"eyes/{spec.eyes}.webp")
-    brows = wardrobe.piece("eyebrows/eyebrow006")
     hairy = Look(material="hair", colour=spec.hair_colour, tinted=True)
-    parts = [
-        _rest(wardrobe, wardrobe.piece("eyes/low-poly"), body, part="eyes", look=eyes),
-        _rest(wardrobe, brows, body, part="brows", look=replace(hairy, texture=brows.texture)),
-    ]
+
+    def grown(name: str, part: str, below: float | None = None) -> _Rest:
+        fitting = wardrobe.fitting(name, below=below)
+        texture = fitting.piece.texture
+        look = replace(hairy, texture=texture, alpha=texture if texture is not None else "strands")
+        rest = _rest(fitting, body, part=part, look=look)
+        if texture is not None:
+            return rest
+        return replace(rest, mesh=replace(rest.mesh, cover=hair_.cover(name, wardrobe.coordinates, fitting.piece)))
+
+    parts = [_rest(wardrobe.fitting("eyes/low-poly"), body, part="eyes", look=eyes)]
+    parts.append(grown(f"eyebrows/{spec.brows}", "brows"))
     if spec.hair is not None:
-        piece = wardrobe.piece(f"hair/{spec.hair}")
-        if spec.hair_cut is not None:
-            rim = wardrobe.coordinates.crown - spec.hair_cut
-            piece = clothing.keep_vertices(piece, piece.pattern[:, 1] < rim + 0.2 * (piece.pattern[:, 2] - 0.4))
-        parts.append(_rest(wardrobe, piece, body, part="hair", look=replace(hairy, texture=piece.texture)))
+        name = spec.hair if spec.hair in hair_.CUTS else f"hair/{spec.hair}"
+        parts.append(_under_hat(grown(name, "hair"), wardrobe, spec))
+    if spec.beard is not None:
+        parts.append(grown(spec.beard, "beard"))
     return parts
+
+
+def _under_hat(rest: _Rest, wardrobe: Wardrobe, spec: PersonSpec) -> _Rest:
+    """Leave out the hair above the rim of a hat."""
+    if spec.hair_cut is None:
+        return rest
+    mesh = rest.mesh
+    rim = wardrobe.coordinates.crown - spec.hair_cut
+    kept = (mesh.pattern[:, 1] < rim + 0.2 * (mesh.pattern[:, 2] - 0.4))[mesh.triangles].all(axis=1)
+    return replace(rest, mesh=replace(mesh, triangles=mesh.triangles[kept], corner_uv=mesh.corner_uv[kept]))
 
 
 def _over_clothes(rest: _Rest, dressed: list[_Rest]) -> _Rest:
     """Let long hair lie on the clothes instead of inside them."""
-    if rest.mesh.part != "hair":
+    low = rest.mesh.pattern[:, 1] < 5.9
+    if rest.mesh.part != "hair" or not low.any():
         return rest
-    points = rest.mesh.points
-    below_neck = np.clip((5.9 - rest.mesh.pattern[:, 1:2]) / 0.8, 0, 1)
-    for layer in (r.mesh for r in dressed if r.mesh.part == "upper" and "collar" not in r.mesh.name):
-        pushed = clothing.push_out(points, layer.points, layer.triangles, gap=0.1)
-        points = points + below_neck * (pushed - points)
-    return _Rest(mesh=replace(rest.mesh, points=points), weights=rest.weights)
+    points = rest.mesh.points.copy()
+    share = np.clip((5.9 - rest.mesh.pattern[low, 1:2]) / 0.8, 0, 1)
+    for layer in (r.mesh for r in dressed if r.mesh.part in ("upper", "coat", "dress") and "collar" not in r.mesh.name):
+        pushed = clothing.push_out(points[low], layer.points, layer.triangles, gap=0.1)
+        points[low] += share * (pushed - points[low])
+    return replace(rest, mesh=replace(rest.mesh, points=points))
 
 
-def _worn(wardrobe: Wardrobe, item: Carried, body: Points, heads: Points, clothes: list[_Rest]) -> list[_Rest]:
+def _worn(wardrobe: Wardrobe, spec: PersonSpec, body: Points, heads: Points, dressed: list[_Rest]) -> list[worn.Item]:
     """Accessories that are made in rest pose and move with the body."""
     base = wardrobe.base
-
-    def at(name: str) -> Points:
-        return np.asarray(heads[base.bone(name)], np.float32)
-
-    if item.kind == "glasses":
-        eyes = np.stack([body[np.unique(base.triangles[f"{s}_eye"])].mean(axis=0) for s in ("l", "r")])
-        return _rigid(base, item, accessories.glasses(eyes.astype(np.float32)), "head")
-    if item.kind not in ("backpack", "tote", "cross_bag"):
-        return []
-    surface, weights = _torso(wardrobe, body, clothes)
-    other = "r" if item.side == "l" else "l"
-    if item.kind == "backpack":
-        shoulders = np.stack([at("upperarm_l"), at("upperarm_r")])
-        hips = np.stack([at("thigh_l"), at("thigh_r")])
-        solids, straps = accessories.backpack(surface, shoulders, hips, size=item.size)
-        return _rigid(base, item, solids, "spine_03") + _draped(item, straps, surface, weights)
-    across = item.kind == "cross_bag"
-    shoulder = at(f"upperarm_{other if across else item.side}")
-    hip = at(f"thigh_{item.side}")
-    solids, straps = accessories.shoulder_bag(surface, shoulder, hip, across=across, size=item.size)
-    if across:
-        return _rigid(base, item, solids, "pelvis") + _draped(item, straps, surface, weights)
-    return _rigid(base, item, solids + straps, "spine_02")
+    items: list[worn.Item] = []
+    trunk: worn.Torso | None = None
+    for item in spec.carried:
+        if item.kind.endswith("glasses"):
+            items += worn.glasses(base, item, body)
+        elif item.kind in ("backpack", "tote", "cross_bag"):
+            if trunk is None:
+                layers = [(body[:BODY_VERTICES], base.triangles["body"], base.weights[:BODY_VERTICES])]
+                clothes = [r for r in dressed if r.mesh.part in ("upper", "lower", "coat", "dress", "skirt", "shorts")]
+                trunk = worn.torso(base, layers + [(r.mesh.points, r.mesh.triangles, r.weights) for r in clothes])
+            items += worn.worn_bag(wardrobe, item, heads, trunk)
+    for rest in dressed:
+        if rest.mesh.part == "hat" and rest.mesh.name in HAT_PARTS:
+            crown, look = rest.mesh.points, rest.mesh.look
+            second = replace(look, colour=look.second, pattern="plain")
+            for kind in HAT_PARTS[rest.mesh.name]:
+                items += worn.hat_parts(base, kind, crown, look, second, worn.eye_centres(base, body))
+    return items
 
 
-def _torso(wardrobe: Wardrobe, body: Points, clothes: list[_Rest]) -> tuple[Surface, Points]:
-    """The surface straps lie on: trunk of the body and of the clothes over it, without arms."""
-    base = wardrobe.base
-    arms = [k for k, n in enumerate(base.bone_names) if n.startswith(("lowerarm", "hand", "upperarm"))]
-    layers = [(body[:BODY_VERTICES], base.triangles["body"], base.weights[:BODY_VERTICES])]
-    layers += [(r.mesh.points, r.mesh.triangles, r.weights) for r in clothes]
-    starts = np.cumsum([0] + [len(points) for points, _, _ in layers])
-    triangles = []
-    for start, (_, faces, weights) in zip(starts, layers, strict=False):
-        trunk = weights[:, arms].sum(axis=1) < 0.75
-        triangles.append(faces[trunk[faces].all(axis=1)] + start)
-    points = np.concatenate([points for points, _, _ in layers])
-    surface = Surface(points=points, triangles=np.concatenate(triangles).astype(np.int32))
-    return surface, np.concatenate([weights for _, _, weights in layers])
-
-
-def _rigid(base: BaseAssets, item: Carried, solids: list[Solid], bone: str) -> list[_Rest]:
-    return [
-        _Rest(
-            mesh=_solid_mesh(item, solid),
-            weights=np.tile(np.eye(53, dtype=np.float32)[base.bone(bone)], (len(solid.points), 1)),
-        )
-        for solid in solids
-    ]
-
-
-def _draped(item: Carried, solids: list[Solid], surface: Surface, weights: Points) -> list[_Rest]:
-    """Skin straps like the nearest point of the surface they lie on."""
-    used = np.unique(surface.triangles)
-    rest = []
-    for solid in solids:
-        gaps = ((solid.points[:, None] - surface.points[used][None]) ** 2).sum(axis=-1)  # (n, used)
-        nearest = used[gaps.argmin(axis=1)]
-        rest.append(_Rest(mesh=_solid_mesh(item, solid), weights=weights[nearest]))
-    return rest
-
-
-def _solid_mesh(item: Carried, solid: Solid) -> Mesh:
-    looks = {**DEFAULT_LOOKS, **item.looks}
-    return Mesh(
-        name=f"{item.kind}_{solid.material}",
-        part=item.kind,
-        points=solid.points,
-        triangles=solid.triangles,
-        corner_uv=solid.points[solid.triangles][:, :, :2] / 5,
-        pattern=solid.points,
-        look=looks[solid.material],
-    )
-
-
-DEFAULT_LOOKS: Mapping[str, Look] = {
-    "bag": Look(colour="#6b4a2f", material="leather"),
-    "bag_dark": Look(colour="#2f241c", material="leather"),
-    "metal": Look(colour="#b9a46a", material="metal"),
-    "frame": Look(colour="#1a1614", material="plastic"),
-    "hat": Look(colour="#27364d"),
-    "cardboard": Look(colour="#a77f52", material="card"),
-    "tape": Look(colour="#c9ad7e", material="card"),
-    "paper": Look(colour="#efe9df", material="card"),
-    "lid": Look(colour="#f4f4f2", material="plastic"),
-    "phone": Look(colour="#101114", material="plastic"),
-    "wood": Look(colour="#5b3b22", material="wood"),
+HAT_PARTS: dict[str, tuple[str, ...]] = {
+    "cap": ("cap",),
+    "bucket_hat": ("bucket_hat",),
+    "sun_hat": ("sun_hat",),
+    "pompon_beanie": ("pompon",),
+    "helmet": ("helmet",),
+    "site_helmet": ("site_helmet",),
 }
 
 
-def _visor(wardrobe: Wardrobe, cap: _Rest) -> list[_Rest]:
-    crown = cap.mesh.points[np.unique(cap.mesh.triangles)]
-    item = Carried(kind="hat", looks={"hat": cap.mesh.look})
-    return _rigid(wardrobe.base, item, [accessories.visor(crown)], "head")
-
-
-def _held(base: BaseAssets, item: Carried, here: Points, ground: float) -> list[Mesh]:
-    """Accessories that are placed after posing. here: (53, 3) posed bone heads."""
-
-    def at(name: str) -> Points:
-        return np.asarray(here[base.bone(name)], np.float32)
-
-    def palm(side: str) -> Points:
-        return np.asarray(0.5 * at(f"middle_02_{side}") + 0.5 * at(f"thumb_02_{side}"), np.float32)
-
-    forward = np.cross(at("thigh_l") - at("thigh_r"), accessories.UP)
-    forward = (forward / np.linalg.norm(forward)).astype(np.float32)
-    solids: list[Solid] = []
-    if item.kind == "handbag":
-        grip = np.asarray((at(f"middle_02_{item.side}") + at(f"ring_03_{item.side}")) / 2, np.float32)
-        solids = accessories.handbag(grip, forward, size=item.size)
-    elif item.kind == "forearm_bag":
-        rest = 0.35 * at(f"lowerarm_{item.side}") + 0.65 * at(f"hand_{item.side}")
-        solids = accessories.handbag((rest + accessories.UP * 0.42).astype(np.float32), forward, size=item.size)
-    elif item.kind == "box":
-        size = (3.3 * item.size, 1.8 * item.size, 2.5 * item.size)
-        solids = accessories.held_box(palm("l"), palm("r"), forward, size=size)
-    elif item.kind == "cup":
-        solids = accessories.cup(palm(item.side))
-    elif item.kind == "phone":
-        solids = accessories.phone(palm(item.side) + accessories.UP * 0.3, at("head") - palm(item.side))
-    elif item.kind == "stick":
-        solids = accessories.stick(palm(item.side), ground=ground)
-    return [_solid_mesh(item, solid) for solid in solids]
+def _item_mesh(item: worn.Item, points: Points) -> Mesh:
+    solid = item.solid
+    return Mesh(
+        name=item.name,
+        part=item.part,
+        points=points,
+        triangles=solid.triangles,
+        corner_uv=solid.points[solid.triangles][:, :, :2] / 5,
+        pattern=solid.points,
+        look=item.look,
+    )
