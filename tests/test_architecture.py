@@ -35,7 +35,12 @@ ORDER = [
 ]
 # Beside the inference half; nothing in it imports these, but for the commands that train, when they are called.
 BESIDE = ("training", "datasets", "synthesis", "networks.torch")
-COMMANDS = {"cli.dataset": ("datasets",), "cli.module": ("training",), "cli.train": ("training", "datasets")}
+COMMANDS = {
+    "cli.dataset": ("datasets",),
+    "cli.module": ("training",),
+    "cli.synthesise": ("synthesis", "datasets"),
+    "cli.train": ("training", "datasets"),
+}
 # An arrow against the order, and why it may stand.
 EXCEPTIONS = {
     ("result", "draw"): "a result draws itself when it is asked to; loaded then, not before",

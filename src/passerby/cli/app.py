@@ -8,7 +8,7 @@ import typer
 
 from .._version import __version__
 from ..errors import ArgumentError
-from . import config, dataset, doctor, labels, models, module, options, output, predict, train
+from . import config, dataset, doctor, labels, models, module, options, output, predict, synthesise, train
 
 app = typer.Typer(
     cls=options.group_with_examples(
@@ -53,6 +53,12 @@ app.command(
         "passerby module -c my.yaml -o Global.mode=evaluate -o Evaluate.weight_path=my.onnx",
     )
 )(module.module)
+app.command(
+    cls=options.with_examples(
+        "passerby synthesise rendered --count 1000 --seed 1 --assets makehuman --jobs 2",
+        "passerby synthesise rendered_streets --kind streets --count 200 --backgrounds photos_without_people",
+    )
+)(synthesise.synthesise)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command(cls=options.with_examples("passerby labels", "passerby labels my_model.onnx --json"))(labels.labels)
