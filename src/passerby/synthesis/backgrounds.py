@@ -45,11 +45,14 @@ class Backgrounds:
     photos: tuple[Path, ...] = ()
     _kept: OrderedDict[Path, ImageBgr] = field(default_factory=OrderedDict)
 
-    def window(self, rng: np.random.Generator, size_hw: tuple[int, int], *, photo: int) -> tuple[Floats, str]:
+    def window(
+        self, rng: np.random.Generator, size_hw: tuple[int, int], *, photo: int, horizon: float
+    ) -> tuple[Floats, str]:
         """A piece of background.
 
         Args:
             size_hw: wanted size, px. photo: which one, any number; the same for neighbours saves decoding.
+            horizon: row, px, for what is made up.
         Returns:
             (H, W, 3) float32 linear RGB, and the photo's name or "generated".
         """
@@ -59,9 +62,11 @@ class Backgrounds:
                 picture = self._read(path)
                 if picture is not None:
                     return to_linear(_cut(rng, picture, size_hw)[..., ::-1] / np.float32(255)), path.name
-        return made_up(rng, size_hw), "generated"
+        return made_up(rng, size_hw, horizon), "generated"
 
-    def whole(self, rng: np.random.Generator, size_hw: tuple[int, int], *, photo: int) -> tuple[Floats, str]:
+    def whole(
+        self, rng: np.random.Generator, size_hw: tuple[int, int], *, photo: int, horizon: float
+    ) -> tuple[Floats, str]:
         """A whole photo, cut to the wanted shape and resized; else as `window`."""
         if self.photos:
             path = self.photos[photo % len(self.photos)]
@@ -72,7 +77,7 @@ class Backgrounds:
                 cut_hw = (round(size_hw[0] * share), round(size_hw[1] * share))
                 top, left = height - cut_hw[0], (width - cut_hw[1]) // 2
                 return to_linear(_resized(picture[top:, left : left + cut_hw[1]], size_hw)[..., ::-1] / 255), path.name
-        return made_up(rng, size_hw), "generated"
+        return made_up(rng, size_hw, horizon), "generated"
 
     def _read(self, path: Path) -> ImageBgr | None:
         if path in self._kept:
@@ -123,16 +128,19 @@ def _smooth_noise(rng: np.random.Generator, size_hw: tuple[int, int], cells: flo
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def made_up(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+def made_up(rng: np.random.Generator, size_hw: tuple[int, int], horizon: float) -> Floats:
     """A street that never was: wall, hedge or distance behind, ground with joints in front, a few things, out of focus.
 
+    Args:
+        horizon: its row, px, also outside the picture; walls may stand in front of it.
     Returns:
         (H, W, 3) float32 linear RGB.
     """
     height, width = size_hw
-    horizon = round(height * float(rng.uniform(0.12, 0.62)))
+    # where the ground ends at a wall: on the horizon or below it
+    horizon = round(float(np.clip(horizon + height * rng.uniform(0, 0.25), 0, 0.85 * height)))
     scene = np.empty((height, width, 3), np.float32)
-    scene[:horizon] = _behind(rng, (max(horizon, 1), width))[:horizon]
+    scene[:horizon] = _behind(rng, (max(horizon, 2), width))[:horizon]
     scene[horizon:] = _ground(rng, (height - horizon, width))
     for _ in range(int(rng.integers(0, 6))):
         _thing(rng, scene, horizon)

@@ -44,6 +44,11 @@ class Camera:
         centre = ((self.centre_px[0] - left) * scale, (self.centre_px[1] - top) * scale)
         return replace(self, focal_px=self.focal_px * scale, centre_px=centre)
 
+    def horizon(self) -> float:
+        """Row (px) of the horizon below or above the picture's left border, may lie outside the picture."""
+        fall = -float(self.axes[2, 1]) / max(float(self.axes[1, 1]), 1e-3)
+        return self.centre_px[1] - self.focal_px * fall
+
     def ground_points(self, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
         """World x and z (m) of the ground behind pixels, and whether there is ground (below the horizon)."""
         right = (x - self.centre_px[0]) / self.focal_px
@@ -94,8 +99,9 @@ class View:
 
 
 def sample_view(rng: np.random.Generator, *, lowest_px: float = 40, highest_px: float = 300) -> View:
-    """A view as street cameras and passers-by with phones have it; small people are far away more often."""
-    native = float(np.exp(rng.uniform(np.log(lowest_px), np.log(highest_px))))
+    """A view as street cameras and passers-by with phones have it; middling sizes are more often than small ones."""
+    share = float(rng.random()) ** 0.65  # people who are too small to be described are there, but fewer
+    native = float(np.exp(np.log(lowest_px) + share * (np.log(highest_px) - np.log(lowest_px))))
     height = float(rng.uniform(1.3, 2.0) if rng.random() < 0.5 else rng.uniform(2.0, 6.0))
     nearest = max(2.2, 1.15 * (height - 0.9))  # steeper than about 41 degrees nobody is recognised
     distance = float(np.exp(rng.uniform(np.log(nearest), np.log(max(28.0, nearest + 1)))))

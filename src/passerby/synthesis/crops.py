@@ -110,7 +110,7 @@ def draw_crop(
     drawing = camera.window(margin_l, margin_t)
     fine = int(np.clip(np.ceil(330 / view.native_px), 2, 5))
     layer = draw_layer(turned, drawing, whole_hw, light_now, stage.store, fine=fine)
-    scene, photo_name = stage.backgrounds.window(rng, whole_hw, photo=photo)
+    scene, photo_name = stage.backgrounds.window(rng, whole_hw, photo=photo, horizon=drawing.horizon())
     scene, exposure = exposed(rng, scene, light_now)
     near, company = _company(rng, others, options.company, drawing, whole_hw, light_now, stage)
     scene = _lay(scene * _strength(layer.shade, rng)[..., None], [one for one, front in near if not front], exposure)
@@ -196,7 +196,7 @@ def exposed(rng: np.random.Generator, scene: Floats, light: Light) -> tuple[Floa
         dark = float(rng.uniform(0.12, 0.42))
         scene = scene * dark * np.array([1.1, 1.0, 0.85], np.float32)
         return scene.astype(np.float32), np.full(3, dark * float(rng.uniform(0.7, 1.6)), np.float32)
-    brightness = float(np.clip(mean.mean() / 0.27, 0.16, 1.5) ** 0.75 * np.exp(rng.normal(0, 0.22)))
+    brightness = float(np.clip(mean.mean() / 0.27, 0.28, 1.5) ** 0.75 * np.exp(rng.normal(0, 0.22)))
     cast = (mean / max(float(mean.mean()), 1e-3)) ** 0.25  # what is around colours the light a little
     return scene, np.asarray(brightness * cast / max(_level(light), 0.2), np.float32)
 

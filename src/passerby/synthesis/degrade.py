@@ -116,8 +116,8 @@ def _motion(sensor: Sensor) -> Floats:
 def _noise(picture: Floats, sensor: Sensor, rng: np.random.Generator) -> Floats:
     """Grain: stronger in the middle tones, partly without colour."""
     height, width = picture.shape[:2]
-    field = rng.standard_normal((height, width, 4), dtype=np.float32)
-    field = cv2.GaussianBlur(field, (0, 0), sensor.grain_px).reshape(height, width, 4)
+    white = rng.standard_normal((height, width, 4), dtype=np.float32)
+    field: Any = cv2.GaussianBlur(white, (0, 0), sensor.grain_px).reshape(height, width, 4)
     field /= max(float(field.std()), 1e-6)
     grain = 0.75 * field[..., 3:] + 0.6 * field[..., :3] * (0.0 if sensor.grey else 1.0)
     strength = sensor.noise * (0.5 + np.sqrt(picture.mean(axis=2, keepdims=True).clip(0, 1)))

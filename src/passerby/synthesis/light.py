@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from . import raster
@@ -186,7 +187,7 @@ def _slope(i: int, y: int, x: int, dy: int, dx: int, rows: Any, grid: Any, step:
     here = rows.surface[i]
     a = rows.relief[after] if after >= 0 and rows.surface[after] == here else rows.relief[i]
     b = rows.relief[before] if before >= 0 and rows.surface[before] == here else rows.relief[i]
-    return min(max((a - b) / (2 * step), -0.9), 0.9)
+    return float(min(max((a - b) / (2 * step), -0.9), 0.9))
 
 
 @compiled
@@ -268,11 +269,16 @@ def ground_shade(camera: Camera, size_hw: tuple[int, int], light: Light, sun: Li
     height, width = size_hw
     columns, lines = np.meshgrid(np.arange(width, dtype=np.float32) + 0.5, np.arange(height, dtype=np.float32) + 0.5)
     x, z, ground = camera.ground_points(columns, lines)
-    level = float(light.towards[1]) * float(light.sun.mean())
-    ambient = float(light.sky.mean())
-    total = np.zeros((height, width), np.float32)
-    for sky, weight in [*((s, w * float(s.axes[2, 1]) * ambient) for s, w in skies), (sun, level)]:
-        lit = np.ones((height, width), np.float32)
-        _shade_ground(x.astype(np.float32), z.astype(np.float32), ground, sky, lit)
-        total += np.float32(weight) * lit
-    return total / np.float32(max(level + ambient, 1e-6))
+    level, ambient = float(light.towards[1]) * float(light.sun.mean()), float(light.sky.mean())
+    x, z = x.astype(np.float32), z.astype(np.float32)
+    open_sky, direct = np.zeros(size_hw, np.float32), np.ones(size_hw, np.float32)
+    for sky, weight in skies:
+        lit = np.ones(size_hw, np.float32)
+        _shade_ground(x, z, ground, sky, lit)
+        open_sky += np.float32(weight * float(sky.axes[2, 1])) * lit
+    _shade_ground(x, z, ground, sun, direct)
+    # nine directions are not the whole sky: without the blur each would draw a shadow of its own
+    spread = 0.05 * camera.focal_px / max(float(np.linalg.norm(camera.position)), 1.0)
+    open_sky = np.asarray(cv2.GaussianBlur(open_sky, (0, 0), max(0.8, spread)), np.float32)
+    direct = np.asarray(cv2.GaussianBlur(direct, (0, 0), max(0.5, 0.2 * spread)), np.float32)
+    return (ambient * open_sky + level * direct) / np.float32(max(level + ambient, 1e-6))

@@ -102,7 +102,7 @@ def texel_alpha(textures: Any, surface: int, u: float, v: float) -> float:
         return 1.0
     column = int((u - np.floor(u)) * width) % width
     row = int((1.0 - (v - np.floor(v))) * height) % height
-    return textures.texels[offset + (row * width + column) * 4 + 3] / 255.0
+    return float(textures.texels[offset + (row * width + column) * 4 + 3]) / 255.0
 
 
 @compiled
@@ -125,7 +125,7 @@ def is_hole(shape: Any, holes: Any, f: int, shares: tuple[float, float, float], 
     rows, columns = holes.thresholds.shape
     column = int((np.arctan2(px, pz + 0.2) / (2 * np.pi) + 0.5) * (columns - 1))
     row = int((py - STRAND_ROWS[0]) / (STRAND_ROWS[1] - STRAND_ROWS[0]) * (rows - 1))
-    return holes.thresholds[min(max(row, 0), rows - 1), column] >= cover
+    return bool(holes.thresholds[min(max(row, 0), rows - 1), column] >= cover)
 
 
 @compiled

@@ -183,7 +183,7 @@ def _layer(
     bands[at] = np.where(body_mesh[surface], band_of(samples.pattern), 0)
     seen[at], base[at] = marks, albedo
     colour[at] = np.concatenate([rgb, np.ones((len(rgb), 1), np.float32)], axis=1)
-    small = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, 4)
+    small: Any = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, 4)
     return Layer(
         rgb=small[..., :3],
         alpha=small[..., 3],

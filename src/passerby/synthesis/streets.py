@@ -64,12 +64,13 @@ def draw_street(
     height, width = options.size_hw
     camera = _camera(rng, options)
     light_now = sample_light(rng, night=options.night)
-    scene, photo_name = stage.backgrounds.whole(rng, options.size_hw, photo=photo)
+    scene, photo_name = stage.backgrounds.whole(rng, options.size_hw, photo=photo, horizon=camera.horizon())
     scene, exposure = exposed(rng, scene, light_now)
     count = int(rng.integers(1, options.most_people + 1))
     drawn = []
-    for _ in range(count):
-        figure = people[int(rng.integers(len(people)))][1]
+    order = rng.permutation(len(people))
+    for number in range(count):
+        figure = people[order[number % len(people)]][1]
         found = _person(rng, figure, camera, light_now, stage, options)
         if found is not None:
             drawn.append(found)

@@ -98,10 +98,10 @@ def count_pixels(layer: Layer, visible: NDArray[np.bool_]) -> tuple[NDArray[np.f
     share = 1 / layer.fine**2
 
     def table(where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(codes[where], minlength=size[0] * size[1]).reshape(size) * share
+        return np.asarray(np.bincount(codes[where], minlength=size[0] * size[1]).reshape(size) * share, np.float64)
 
     def marked(where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(layer.parts[where & layer.marks], minlength=size[0]) * share
+        return np.asarray(np.bincount(layer.parts[where & layer.marks], minlength=size[0]) * share, np.float64)
 
     return table(there), table(there & visible), marked(there), marked(there & visible)
 
