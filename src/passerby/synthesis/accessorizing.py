@@ -29,7 +29,7 @@ SHORT_HAIR: Mapping[str, float] = {
     "afro01": 0.04,
 }  # fmt: skip
 LONG_HAIR: Mapping[str, float] = {
-    "bob01": 0.1, "bob02": 0.12, "long01": 0.13, "ponytail01": 0.16, "braid01": 0.1, "hull_chin": 0.09,
+    "bob01": 0.05, "bob02": 0.12, "long01": 0.13, "ponytail01": 0.16, "braid01": 0.1, "hull_chin": 0.09,
     "hull_shoulder": 0.14, "hull_long": 0.1, "short02": 0.03, "short04": 0.03,
 }  # fmt: skip
 LYING_CLOSE = ("short04", "buzz", "crop", "hull_shoulder", "hull_long", "hull_chin", "ponytail01")

@@ -285,7 +285,7 @@ class Cut:
 def cut_piece(name: str, cut: Cut, assets: BaseAssets, coordinates: Canonical) -> Piece:
     """Cut a garment out of the mesh; border triangles are clipped so that hems are straight."""
     field = cut.keep(coordinates)
-    rows, shares, triangles = _clip(assets.triangles[cut.region], field)
+    rows, shares, triangles = clip(assets.triangles[cut.region], field)
     if cut.fine:
         rows, shares, triangles = _halved(rows, shares, triangles)
     here = coordinates.mixed(rows, shares)
@@ -306,8 +306,12 @@ def cut_piece(name: str, cut: Cut, assets: BaseAssets, coordinates: Canonical) -
     )
 
 
-def _clip(triangles: Indices, field: Field) -> tuple[Indices, Points, Indices]:
-    """Cut triangles along field = 0: vertex rows (n, 3) and shares (n, 3) on base vertices, new triangles."""
+def clip(triangles: Indices, field: Field) -> tuple[Indices, Points, Indices]:
+    """Cut triangles along field = 0 and keep what is above.
+
+    Returns:
+        for each new vertex the old ones it mixes and their shares, both (n, 3), and the new triangles (F, 3).
+    """
     positive = field > 0
     corners = positive[triangles].sum(axis=1)
     whole = triangles[corners == 3]

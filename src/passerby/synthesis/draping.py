@@ -73,8 +73,8 @@ class Rim:
 
 def rim_of(joined: Topology, count: int) -> Rim:
     """Plan the edge of a garment with `count` vertices: over the border, and a hand's breadth up inside."""
-    rows, edges = np.unique(joined.rim, return_inverse=True)
-    edges = edges.reshape(-1, 2)
+    rows, places = np.unique(joined.rim, return_inverse=True)
+    edges = places.reshape(-1, 2).astype(np.int32)
     rings: tuple[Indices, ...] = (rows[edges], count + edges, count + len(rows) + edges)
     strips = []
     for upper, lower in itertools.pairwise(rings):

@@ -29,28 +29,41 @@ def _open_front(c: Canonical, gap: float) -> Field:
     return np.where((c.z > 0) & (gap > 0), slit, 1.0)
 
 
-def top(*, hem: float, sleeve: float, swell: float, depth: float = 0.0, hang: float = 0.14, gap: float = 0.0) -> Cut:
+def top(
+    *,
+    hem: float,
+    sleeve: float,
+    swell: float,
+    depth: float = 0.0,
+    hang: float = 0.14,
+    gap: float = 0.0,
+    collared: bool = False,
+) -> Cut:
     """A top from `hem` (canonical height) to the neck, with sleeves to arm coordinate `sleeve`.
 
     `hang` (dm) widens it towards the hem, so that it falls over the waistband. `depth` lowers the neckline, `gap` (dm)
-    opens the front.
+    opens the front; `collared` ends it lower round the neck, where a collar covers the edge.
     """
-    return Cut(
-        region="tights",
-        keep=lambda c: np.minimum.reduce([c.y - hem, (sleeve - c.arm) * 3, _neckline(c, depth), _open_front(c, gap)]),
-        swell=lambda c: swell * (1 - 0.4 * np.clip(c.arm / 2, 0, 1)) + hang * np.clip((2.2 - c.y) / 2, 0, 1),
-        smoothing=6,
-        hides=lambda c: (
-            np.minimum.reduce([c.y - hem, (sleeve - c.arm) * 3, _neckline(c, depth), _open_front(c, gap)]) - 0.1
-        ),
-    )
+
+    def keep(c: Canonical) -> Field:
+        neck = _neckline(c, depth) - 0.22 * collared
+        return np.asarray(np.minimum.reduce([c.y - hem, (sleeve - c.arm) * 3, neck, _open_front(c, gap)]))
+
+    def away(c: Canonical) -> Field:
+        full = swell * (1 - 0.4 * np.clip(c.arm / 2, 0, 1)) + hang * np.clip((2.2 - c.y) / 2, 0, 1)
+        if sleeve > 0.1:
+            return full
+        return np.asarray(full * np.clip((sleeve - c.arm) * 3 + 0.3, 0.3, 1))  # an armhole lies close to the shoulder
+
+    return Cut(region="tights", keep=keep, swell=away, smoothing=6, hides=lambda c: keep(c) - 0.1)
 
 
 def wrapped(cut: Cut, *, quilt: float = 0.0, period: float = 0.95) -> Cut:
     """A padded version of a cut: finer mesh, channels `quilt` dm deep every `period` dm (canonical height)."""
 
     def swell(c: Canonical) -> Field:
-        return cut.swell(c) + quilt * (np.abs(np.sin(np.pi * c.pattern[:, 1] / period)) ** 0.5 - 0.7)
+        channels = np.abs(np.sin(np.pi * c.pattern[:, 1] / period)) ** 0.5
+        return np.asarray(cut.swell(c) + quilt * (channels - 0.7))
 
     return replace(cut, swell=swell, fine=True)
 
@@ -69,7 +82,8 @@ def skirt(*, hem: float, flare: float, waist: float = 2.0, swell: float = 0.08, 
     return Cut(
         region="skirt",
         keep=lambda c: np.minimum.reduce([c.y - hem, waist - c.y, _open_front(c, gap)]),
-        swell=lambda c: swell + flare * np.clip((1.2 - c.y) / 6, 0, 1.4),
+        # The waist lies close, so that the top's hem falls over it and no ledge shows.
+        swell=lambda c: swell * np.clip(0.55 + 0.6 * (waist - c.y), 0.55, 1) + flare * np.clip((1.2 - c.y) / 6, 0, 1.4),
         smoothing=6,
         hides=lambda c: np.minimum.reduce([c.y - hem - 1.0, waist - 0.5 - c.y, (0.05 - c.arm) * 3, -_flat(gap)(c) + 1]),
     )
@@ -132,38 +146,6 @@ def scalp(*, drop: float, slope: float, swell: float, hang: float = 0.0) -> Cut:
     )
 
 
-def cowl(*, low: float, swell: float, face: float = 0.0, smoothing: int = 5) -> Cut:
-    """Cloth round head and neck, the face left open: hoods that are up, headscarves.
-
-    Cut out of the hair helper, a hull over head and shoulders. `low`: canonical height of its lower end; `face` (dm)
-    cuts the opening further back.
-    """
-    return Cut(
-        region="hair",
-        keep=lambda c: np.minimum(c.y - low, np.where(c.y < 8.0, (1.75 - face) - c.z, 1.0)),
-        swell=lambda c: swell + 0.25 * np.clip(6.4 - c.y, 0, 1) * (c.z < 0.6),
-        smoothing=smoothing,
-        hides=_flat(-1.0),
-    )
-
-
-def neck_ring(*, low: float, high: float, swell: float) -> Cut:
-    """A ring round the neck: scarves, roll necks, standing collars. `low`, `high`: canonical heights behind."""
-    return Cut(
-        region="tights",
-        keep=lambda c: np.minimum.reduce(
-            [
-                c.y + 0.42 * np.clip(c.z, -0.4, 1.2) - low,
-                high - c.y - 0.3 * np.clip(c.z, -0.4, 1.2),
-                (0.1 - c.arm) * 3,
-            ]
-        ),
-        swell=_flat(swell),
-        smoothing=4,
-        hides=_flat(-1.0),
-    )
-
-
 CUTS: dict[str, Cut] = {
     # tops
     "t_shirt": top(hem=0.1, sleeve=0.66, swell=0.12, hang=0.1),
@@ -175,25 +157,25 @@ CUTS: dict[str, Cut] = {
     "rolled_shirt": top(hem=0.15, sleeve=1.3, swell=0.17),
     "blouse": top(hem=0.5, sleeve=1.9, swell=0.2, depth=0.25, hang=0.05),
     "sweater": top(hem=0.2, sleeve=1.95, swell=0.22, hang=0.05),
-    "hoodie": top(hem=0.25, sleeve=1.93, swell=0.25),
-    "open_hoodie": top(hem=0.2, sleeve=1.95, swell=0.26, gap=0.45),
+    "hoodie": top(collared=True, hem=0.25, sleeve=1.93, swell=0.25),
+    "open_hoodie": top(collared=True, hem=0.2, sleeve=1.95, swell=0.26, gap=0.45),
     "tank_top": top(hem=0.55, sleeve=0.02, swell=0.08),
     "loose_tank": top(hem=0.2, sleeve=0.0, swell=0.12, depth=0.6),
     "tucked_tee": top(hem=0.7, sleeve=1.93, swell=0.09, hang=0.0),
     "tucked_short": top(hem=0.7, sleeve=0.62, swell=0.09, hang=0.0),
     "tunic": top(hem=-1.2, sleeve=1.7, swell=0.18, depth=0.15, hang=0.35),
     # over a top
-    "jacket": top(hem=0.1, sleeve=1.98, swell=0.32, hang=0.05),
-    "open_jacket": top(hem=0.0, sleeve=1.98, swell=0.34, hang=0.08, gap=0.55),
+    "jacket": top(collared=True, hem=0.1, sleeve=1.98, swell=0.32, hang=0.05),
+    "open_jacket": top(collared=True, hem=0.0, sleeve=1.98, swell=0.34, hang=0.08, gap=0.55),
     "blazer": top(hem=-0.5, sleeve=1.97, swell=0.3, depth=3.2, hang=0.1, gap=0.06),
     "open_blazer": top(hem=-0.5, sleeve=1.97, swell=0.3, depth=2.0, hang=0.12, gap=0.55),
     "cardigan": top(hem=-0.9, sleeve=1.95, swell=0.26, hang=0.15, gap=0.6),
-    "down_jacket": wrapped(top(hem=0.1, sleeve=1.98, swell=0.5, hang=0.0), quilt=0.14),
-    "down_open": wrapped(top(hem=0.1, sleeve=1.98, swell=0.5, hang=0.05, gap=0.5), quilt=0.14),
-    "down_vest": wrapped(top(hem=0.15, sleeve=0.03, swell=0.46, hang=0.0), quilt=0.12),
+    "down_jacket": wrapped(top(collared=True, hem=0.1, sleeve=1.98, swell=0.5, hang=0.0), quilt=0.14),
+    "down_open": wrapped(top(collared=True, hem=0.1, sleeve=1.98, swell=0.5, hang=0.05, gap=0.5), quilt=0.14),
+    "down_vest": wrapped(top(collared=True, hem=0.15, sleeve=0.03, swell=0.46, hang=0.0), quilt=0.12),
     "vest": top(hem=0.3, sleeve=0.02, swell=0.26, depth=2.4, hang=0.04, gap=0.05),
     "open_vest": top(hem=0.2, sleeve=0.03, swell=0.32, depth=0.3, hang=0.06, gap=0.5),
-    "parka": top(hem=-0.9, sleeve=1.98, swell=0.4, hang=0.1),
+    "parka": top(collared=True, hem=-0.9, sleeve=1.98, swell=0.4, hang=0.1),
     # legs
     "trousers": trousers(leg=-7.5, swell=0.12, flare=0.24),
     "wide_trousers": trousers(leg=-7.55, swell=0.2, flare=0.55),
@@ -221,39 +203,23 @@ CUTS: dict[str, Cut] = {
     "dress_skirt_long": skirt(hem=-6.9, flare=0.9, waist=1.8, swell=0.15),
     "sash": band(low=1.45, high=1.95, swell=0.24),
     # coats
-    "coat_top": top(hem=1.2, sleeve=1.97, swell=0.28, hang=0.06),
+    "coat_top": top(collared=True, hem=1.2, sleeve=1.97, swell=0.28, hang=0.06),
     "coat_skirt": skirt(hem=-4.4, flare=0.5, waist=1.9, swell=0.37),
     "coat_skirt_thigh": skirt(hem=-2.7, flare=0.4, waist=1.9, swell=0.37),
     "coat_skirt_calf": skirt(hem=-5.8, flare=0.55, waist=1.9, swell=0.37),
-    "open_coat_top": top(hem=1.2, sleeve=1.97, swell=0.3, depth=0.3, hang=0.06, gap=0.55),
+    "open_coat_top": top(collared=True, hem=1.2, sleeve=1.97, swell=0.3, depth=0.3, hang=0.06, gap=0.55),
     "open_coat_skirt": skirt(hem=-4.2, flare=0.6, waist=1.9, swell=0.38, gap=0.6),
-    "down_coat_top": wrapped(top(hem=1.2, sleeve=1.98, swell=0.48, hang=0.0), quilt=0.14),
+    "down_coat_top": wrapped(top(collared=True, hem=1.2, sleeve=1.98, swell=0.48, hang=0.0), quilt=0.14),
     "down_coat_skirt": wrapped(skirt(hem=-3.9, flare=0.15, waist=1.9, swell=0.5), quilt=0.14),
     "coat_collar": collar(height=0.35, swell=0.26),
     "belt": band(low=1.2, high=1.75, swell=0.46),
     # necks
-    "shirt_collar": collar(height=0.12, swell=0.17),
-    "roll_neck": neck_ring(low=6.0, high=6.75, swell=0.12),
-    "stand_collar": neck_ring(low=5.9, high=6.75, swell=0.34),
-    "down_collar": neck_ring(low=5.75, high=6.85, swell=0.5),
-    "scarf": neck_ring(low=5.85, high=6.8, swell=0.55),
+    "shirt_collar": collar(height=0.17, swell=0.17),
     "hood": collar(height=0.35, swell=0.32),
-    "hood_down": neck_ring(low=5.7, high=6.5, swell=0.42),
-    "hood_up": cowl(low=5.75, swell=0.32),
-    "headscarf": cowl(low=5.2, swell=0.13, smoothing=3),
     # feet
     "boots": boots(shaft=-4.7),
     "ankle_boots": boots(shaft=-6.4),
     "knee_boots": boots(shaft=-3.9),
     "boot_sole": sole(heel=0.12),
     "socks": trousers(leg=-8.2, swell=0.02, flare=0.0),
-    # heads
-    "beanie": scalp(drop=1.15, slope=0.28, swell=0.17),
-    "slouch_beanie": scalp(drop=1.2, slope=0.3, swell=0.2, hang=0.35),
-    "cap": scalp(drop=0.95, slope=0.12, swell=0.14),
-    "bucket_hat": scalp(drop=1.05, slope=0.18, swell=0.2),
-    "sun_hat": scalp(drop=1.0, slope=0.18, swell=0.18),
-    "pompon_beanie": scalp(drop=1.15, slope=0.28, swell=0.2),
-    "site_helmet": scalp(drop=0.95, slope=0.15, swell=0.12),
-    "helmet": scalp(drop=1.0, slope=0.18, swell=0.12),
 }

@@ -8,29 +8,20 @@ the skin shows through and the outline is not a line. Lengths are decimetres.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from . import hulls
 from .clothing import Canonical, Cut, Field, Piece
 from .garments import scalp
+from .hulls import HULLS
 
 # Card meshes with a picture that has alpha; the two without one are coloured and thinned like shells.
 CARDS = ("short01", "short02", "short03", "short04", "bob02", "long01", "ponytail01", "braid01")
 CARDS_WITHOUT_PICTURE = ("bob01", "afro01")
 
 MOUTH_Y = 6.62  # canonical height of the mouth
-
-
-def _hull(low: float, face: float, swell: float) -> Cut:
-    """Long hair as a hull over head and neck, the face free."""
-    return Cut(
-        region="hair",
-        keep=lambda c: np.minimum(c.y - low - 0.5 * np.abs(c.x), np.where(c.y < 8.05, face - c.z, 1.0)),
-        swell=lambda c: swell - 0.05 * np.clip(6.0 - c.y, 0, 1),
-        smoothing=3,
-        hides=lambda c: np.full_like(c.y, -1.0),
-        fine=True,
-    )
 
 
 def _beard(low: float, high: float, swell: float, *, lip: bool) -> Cut:
@@ -66,21 +57,18 @@ def _moustache() -> Cut:
 
 
 CUTS: Mapping[str, Cut] = {
-    "buzz": scalp(drop=1.1, slope=0.3, swell=0.02),
-    "crop": scalp(drop=1.15, slope=0.34, swell=0.1),
-    "full_crop": scalp(drop=1.3, slope=0.4, swell=0.2),
+    "buzz": replace(scalp(drop=1.1, slope=0.3, swell=0.02), smoothing=0),
+    "crop": replace(scalp(drop=1.15, slope=0.34, swell=0.09), smoothing=2),
+    "full_crop": replace(scalp(drop=1.25, slope=0.4, swell=0.17), smoothing=2),
     "crown_ring": Cut(
         region="body",
         keep=lambda c: np.minimum.reduce([
             c.y - (c.crown - 1.3) - 0.34 * (c.z - 0.4), c.crown - 0.62 - c.y + 0.5 * np.clip(c.z, -1, 0.4), 0.9 - c.z,
         ]),
-        swell=lambda c: np.full_like(c.y, 0.05),
-        smoothing=4,
+        swell=lambda c: np.full_like(c.y, 0.03),
+        smoothing=0,
         hides=lambda c: 0 * c.y - 1,
     ),
-    "hull_chin": _hull(6.2, 1.05, 0.12),
-    "hull_shoulder": _hull(5.2, 1.05, 0.12),
-    "hull_long": _hull(3.4, 0.95, 0.12),
     "beard": _beard(6.0, 6.95, 0.06, lip=True),
     "stubble": _beard(6.05, 6.9, 0.012, lip=True),
     "goatee": _beard(6.0, 6.6, 0.08, lip=False),
@@ -90,7 +78,7 @@ CUTS: Mapping[str, Cut] = {
 # How dense hair is at its border and away from it, and over how many dm it grows so.
 COVER: Mapping[str, tuple[float, float, float]] = {
     "buzz": (0.0, 0.8, 0.4),
-    "stubble": (0.05, 0.4, 0.25),
+    "stubble": (0.1, 0.55, 0.25),
     "beard": (0.1, 1.0, 0.2),
     "goatee": (0.1, 0.95, 0.15),
     "moustache": (0.3, 1.0, 0.08),
@@ -105,9 +93,12 @@ def cover(name: str, coordinates: Canonical, piece: Piece) -> Field:
     """How dense hair is at each vertex of a piece, (n,) float32 in [0, 1]; it thins out towards the border."""
     name = name.removeprefix("hair/")
     rim, full, width = COVER.get(name, USUAL_COVER)
-    if name not in CUTS:
+    if name in HULLS:
+        inside = hulls.inside(HULLS[name], piece)
+    elif name in CUTS:
+        inside = CUTS[name].keep(coordinates.mixed(piece.rows, piece.shares))
+    else:
         return np.full(len(piece.rows), full, np.float32)
-    inside = CUTS[name].keep(coordinates.mixed(piece.rows, piece.shares))
     return np.asarray(rim + (full - rim) * np.clip(inside / width, 0, 1), np.float32)
 
 

@@ -52,7 +52,31 @@ def dress(rng: np.random.Generator, plan: Plan) -> tuple[Garment, ...]:
     if plan.legs == "skirt_dress" and rng.random() < 0.5:
         return (*_dress(rng, plan), *_feet(rng, plan))
     top = _short_top(rng, plan) if plan.short_sleeve else _long_top(rng, plan)
-    return (*_legs(rng, plan, tucked=plan.boots), *top, *_feet(rng, plan))
+    lowest = min(HEMS.get(garment.piece, 0.1) for garment in top if garment.piece not in COLLARS)
+    legs = (_under(garment, lowest) for garment in _legs(rng, plan, tucked=plan.boots))
+    return (*legs, *top, *_feet(rng, plan))
+
+
+# Where skirts end (canonical height): tights are left out a hand's breadth above, they would only poke through.
+SKIRT_HEMS: Mapping[str, float] = {
+    "skirt": -3.3, "mini_skirt": -1.7, "pencil_skirt": -3.5, "flared_skirt": -3.9, "long_skirt": -6.7,
+    "dress_skirt": -3.7, "dress_skirt_short": -2.0, "dress_skirt_straight": -3.4, "dress_skirt_long": -6.9,
+}  # fmt: skip
+
+
+# Canonical heights of hems that end above the waistband, or far below it; the others are near 0.1.
+HEMS: Mapping[str, float] = {
+    "crop_tee": 1.2, "tucked_tee": 0.7, "tucked_short": 0.7, "tank_top": 0.55, "blouse": 0.5, "tunic": -1.2,
+    "blazer": -0.5, "open_blazer": -0.5, "cardigan": -0.9, "parka": -0.9,
+}  # fmt: skip
+COLLARS = ("shirt_collar", "roll_neck", "stand_collar", "down_collar", "scarf", "hood_down", "hood_up", "coat_collar")
+
+
+def _under(garment: Garment, hem: float) -> Garment:
+    """Leave out the waistband that a hem covers; above a short top it is seen."""
+    if garment.piece == "tights":
+        return garment
+    return replace(garment, below=None if hem > 0.45 else min(hem + 0.6, 0.9))
 
 
 def _fabric(rng: np.random.Generator, plan: Plan, word: str, label: str | None, *, lower: bool = False) -> Look:
@@ -209,11 +233,12 @@ def _dress(rng: np.random.Generator, plan: Plan) -> list[Garment]:
         look = _fabric(rng, plan, plan.upper_colour, plan.upper)
     top = ("dress_top" if rng.random() < 0.6 else "dress_top_bare") if plan.short_sleeve else "dress_top_long"
     hems = {"dress_skirt": 0.35, "dress_skirt_short": 0.3, "dress_skirt_straight": 0.2, "dress_skirt_long": 0.15}
-    garments = [Garment(piece=p, look=look, thickness=0.05) for p in (top, _pick(rng, hems))]
+    skirt = _pick(rng, hems)
+    garments = [Garment(piece=p, look=look, thickness=0.05) for p in (top, skirt)]
     if rng.random() < 0.45:
         sash = palette.near(rng, look.colour, factor=(0.5, 0.9)) if rng.random() < 0.5 else look.second
         garments.append(Garment(piece="sash", look=_plain(rng, sash), thickness=0.04))
-    return [*_stockings(rng, plan), *garments]
+    return [*_stockings(rng, skirt), *garments]
 
 
 # ---- legs and feet
@@ -221,42 +246,46 @@ def _dress(rng: np.random.Generator, plan: Plan) -> list[Garment]:
 
 def _legs(rng: np.random.Generator, plan: Plan, *, tucked: bool) -> list[Garment]:
     look = _fabric(rng, plan, plan.lower_colour, plan.lower, lower=True)
+    look = replace(look, legs=plan.legs != "skirt_dress")
     if plan.legs == "shorts":
         kinds = {"shorts": 0.45, "knee_shorts": 0.35, "short_shorts": 0.5 if plan.female else 0.05}
         look = replace(look, material="denim" if plan.lower_colour == "blue" and rng.random() < 0.5 else "cloth")
-        return [Garment(piece=_pick(rng, kinds), look=look, below=0.7, thickness=0.06)]
+        return [Garment(piece=_pick(rng, kinds), look=look, thickness=0.06)]
     if plan.legs == "skirt_dress":
         kinds = {"skirt": 0.3, "mini_skirt": 0.25, "pencil_skirt": 0.12, "flared_skirt": 0.18, "long_skirt": 0.15}
         look = replace(look, pattern="stripe" if plan.lower == "lower_stripe" else look.pattern)
-        return [*_stockings(rng, plan), Garment(piece=_pick(rng, kinds), look=look, thickness=0.06, below=0.9)]
+        skirt = _pick(rng, kinds)
+        return [*_stockings(rng, skirt), Garment(piece=skirt, look=look, thickness=0.06)]
     if tucked:
         look = replace(look, material="denim" if plan.lower_colour in ("blue", "black") else "cloth")
-        return [Garment(piece="tucked_trousers", look=look, below=0.9)]
+        return [Garment(piece="tucked_trousers", look=look)]
     return [_trousers(rng, plan, look)]
 
 
 def _trousers(rng: np.random.Generator, plan: Plan, look: Look) -> Garment:
     if plan.lower == "lower_stripe":
-        return Garment(piece=_pick(rng, {"joggers": 0.6, "leggings": 0.2, "trousers": 0.2}), look=look, below=0.8)
+        return Garment(piece=_pick(rng, {"joggers": 0.6, "leggings": 0.2, "trousers": 0.2}), look=look)
     if plan.lower is None and plan.lower_colour in ("blue", "grey", "black") and rng.random() < 0.35:
         file = str(rng.choice(["male_casualsuit02", "male_casualsuit03", "male_casualsuit04", "male_casualsuit06"]))
         if plan.female:
             file = str(rng.choice(["female_casualsuit01", "male_casualsuit04", "male_casualsuit06"]))
         own = replace(look, tinted=True, material="denim", relief="none")
-        return Garment(piece=f"clothes/{file}:lower", look=own, own_texture=True, below=0.8)
+        return Garment(piece=f"clothes/{file}:lower", look=own, own_texture=True)
     kinds = {"trousers": 0.38, "slim_trousers": 0.3, "joggers": 0.12, "wide_trousers": 0.1, "cropped_trousers": 0.06}
     if plan.female:
         kinds |= {"leggings": 0.15, "slim_trousers": 0.35, "wide_trousers": 0.16}
     denim = plan.lower_colour in ("blue", "black", "grey") and plan.lower is None and rng.random() < 0.5
     look = replace(look, material="denim" if denim else "cloth")
-    return Garment(piece=_pick(rng, kinds), look=look, below=0.8, thickness=0.05)
+    return Garment(piece=_pick(rng, kinds), look=look, thickness=0.05)
 
 
-def _stockings(rng: np.random.Generator, plan: Plan) -> list[Garment]:
+def _stockings(rng: np.random.Generator, skirt: str) -> list[Garment]:
     if rng.random() < 0.55:
         return []
     shade = palette.draw_shade(rng, str(rng.choice(["black", "black", "black", "grey", "white", "beige"])))
-    return [Garment(piece="tights", look=_plain(rng, shade, relief="none"), thickness=0.0)]
+    return [
+        Garment(piece="tights", look=_plain(rng, shade, relief="none"), thickness=0.0, below=SKIRT_HEMS[skirt] + 1.0)
+    ]
 
 
 def _feet(rng: np.random.Generator, plan: Plan) -> list[Garment]:

@@ -17,6 +17,7 @@ from . import faces as faces_
 from . import hair as hair_
 from .fabric import Look as Look
 from .figure import BODY_VERTICES, Floats, Indices, Points
+from .hulls import HULLS
 from .wardrobe import Fitting, leg_radii
 from .wardrobe import Wardrobe as Wardrobe
 from .worn import Carried as Carried
@@ -142,7 +143,7 @@ def _posed(rest: _Rest, transforms: Points, legs: draping.Legs, pose: figure.Pos
         return replace(mesh, points=points)
     if "skirt" in mesh.name:
         swing = pose.stride * np.sin(2 * np.pi * (2 * pose.phase + 0.15))
-        gap = 0.2 if mesh.part == "coat" else 0.07
+        gap = 0.2 if mesh.part == "coat" else 0.12
         points = draping.hang(points, fitting.joined, legs, gap=gap, sway=(0.12 * pose.sway, 0.3 * float(swing)))
     if mesh.thickness <= 0 or len(fitting.joined.rim) == 0:
         return replace(mesh, points=points)
@@ -216,7 +217,7 @@ def _head(wardrobe: Wardrobe, spec: PersonSpec, body: Points) -> list[_Rest]:
     parts = [_rest(wardrobe.fitting("eyes/low-poly"), body, part="eyes", look=eyes)]
     parts.append(grown(f"eyebrows/{spec.brows}", "brows"))
     if spec.hair is not None:
-        name = spec.hair if spec.hair in hair_.CUTS else f"hair/{spec.hair}"
+        name = spec.hair if spec.hair in hair_.CUTS or spec.hair in HULLS else f"hair/{spec.hair}"
         parts.append(_under_hat(grown(name, "hair"), wardrobe, spec))
     if spec.beard is not None:
         parts.append(grown(spec.beard, "beard"))

@@ -25,7 +25,7 @@ ARMS: Mapping[str, tuple[float, float, float, float, float, float]] = {
     "phone_low": (14, 6, 52, 16, 38, 5),
     "phone_at_ear": (38, 22, 112, -4, 40, 4),
     "cup": (20, 6, 56, 10, 44, 6),
-    "chest": (24, 4, 68, 32, 34, 4),
+    "chest": (16, 4, 52, 30, 34, 3),
     "strap": (18, 10, 88, 4, 46, 4),
     "hip": (-14, 34, 66, 20, 30, 4),
     "stick": (14, 7, 2, 0, 42, 3),

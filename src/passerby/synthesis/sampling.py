@@ -8,13 +8,14 @@ asked ones. What a camera then sees is another matter: labels of pictures come f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from . import accessorizing, hair, outfits, palette
 from .fabric import PATTERN_LABELS
 from .faces import Face
-from .figure import BodyShape
+from .figure import BodyShape, Pose
 from .outfits import Plan
 from .people import Garment, PersonSpec, Wardrobe, part_of
 from .poses import draw_pose
@@ -56,7 +57,7 @@ def sample_person(rng: np.random.Generator, *, frequencies: Mapping[str, float],
     return PersonSpec(
         name="sampled",
         shape=_shape(rng, plan, tone),
-        pose=draw_pose(rng, years=years, arms=things.arms, looks_at_hands=things.looked_at),
+        pose=_pose(rng, years, things, garments),
         skin=_skin(rng, plan, tone, assets),
         tint=_tint(rng, tone),
         garments=worn,
@@ -72,6 +73,12 @@ def sample_person(rng: np.random.Generator, *, frequencies: Mapping[str, float],
         upper_colour=plan.upper_colour,
         lower_colour=plan.upper_colour if any(part_of(g) == "dress" for g in garments) else plan.lower_colour,
     )
+
+
+def _pose(rng: np.random.Generator, years: float, things: accessorizing.Things, garments: tuple[Garment, ...]) -> Pose:
+    pose = draw_pose(rng, years=years, arms=things.arms, looks_at_hands=things.looked_at)
+    narrow = any(word in garment.piece for garment in garments for word in ("long_skirt", "skirt_long", "pencil"))
+    return replace(pose, stride=min(pose.stride, 0.6)) if narrow else pose  # a narrow skirt allows short steps only
 
 
 EYES = ("blue_eye", "green_eye", "grey_eye", "brownlight_eye")
@@ -163,7 +170,7 @@ def _face(rng: np.random.Generator) -> Face:
     return Face(
         width=float(rng.normal(1, 0.035)),
         length=float(rng.normal(1, 0.025)),
-        nose=float(rng.normal(1, 0.35)),
+        nose=float(rng.normal(1, 0.14)),
         jaw=float(rng.normal(1, 0.06)),
         smile=float(rng.beta(1, 2)),
         open_mouth=float(rng.beta(1, 6)),

@@ -18,6 +18,7 @@ from .clothing import Canonical, Piece, Topology
 from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
 from .garments import CUTS as GARMENTS
 from .hair import CUTS as HAIR
+from .hulls import HULLS, hull_piece
 
 LEG_BONES = (("thigh_l", "calf_l"), ("calf_l", "foot_l"), ("thigh_r", "calf_r"), ("calf_r", "foot_r"))
 LEG_RINGS = 4  # places along a bone where a leg is measured
@@ -70,6 +71,8 @@ class Wardrobe:
         return self._pieces[name]
 
     def _make(self, name: str) -> Piece:
+        if name in HULLS:
+            return hull_piece(name, HULLS[name], self.base, self.coordinates)
         cut = GARMENTS.get(name) or HAIR.get(name)
         if cut is not None:
             return clothing.cut_piece(name, cut, self.base, self.coordinates)
