@@ -36,7 +36,7 @@ from .config_schema import (
 )
 from .errors import ArgumentError, shown
 from .formats.safe_yaml import PlainPath
-from .models.catalogue import ENTRIES, SHIPPED_ATTRIBUTES, SHIPPED_DETECTOR
+from .models.catalogue import ELSEWHERE, SHIPPED_ATTRIBUTES, SHIPPED_DETECTOR, entries, lookup, why_absent
 from .thresholds import ClassThreshold
 
 DEFAULT_PIPELINE = "pedestrian_attribute_recognition"
@@ -263,11 +263,15 @@ def _model_problem(section: Mapping[Any, Any], kind: str) -> str | None:
     if not isinstance(name, str):
         return None
     what = {"detector": "a detector", "attributes": "an attribute model"}
-    entry = ENTRIES.get(name)
+    own = section.get("model_dir") is not None
+    # with model_dir any name goes: only one of the catalogue that says otherwise is a mistake
+    entry = lookup(name)
     if entry is not None and entry.kind != kind:
         return f"{shown(name)} is {what[entry.kind]}, here belongs {what[kind]}"
-    if entry is None and section.get("model_dir") is None:
-        fitting = [n for n, e in ENTRIES.items() if e.kind == kind]
+    if entry is None and name in ELSEWHERE and not own:
+        return why_absent(name)
+    if entry is None and not own:
+        fitting = [n for n, e in entries().items() if e.kind == kind]
         near = guess(name, fitting)
         end = f"did you mean {near}?" if near else f"known: {', '.join(fitting)}; for your own set model_dir"
         return f"unknown model {shown(name)}, {end}"

@@ -146,8 +146,8 @@ def cache() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    for entry in catalogue.ENTRIES.values():
-        if entry.shipped:
+    for entry in catalogue.entries().values():
+        if entry.shipped or entry.file is not None:
             yield _probed(entry.name)
 
 

@@ -32,27 +32,34 @@ NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name of 
 @app.command("list", cls=options.with_examples("passerby models list", "passerby models list --json"))
 def list_models(as_json: options.Json = False) -> None:
     """Show every model with a name: what it does, licence, size, whether it is on this machine."""
-    from ..models.catalogue import ENTRIES
+    from ..models.catalogue import entries
 
-    rows = [_row(entry) for entry in ENTRIES.values()]
+    rows = [_row(entry) for entry in entries().values()]
     if as_json:
         output.put(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         return
-    width = max(len(row["name"]) for row in rows)
+    width, licence = (max(len(row[key]) for row in rows) for key in ("name", "licence"))
     for row in rows:
         size = f"{row['size_mb']:.0f} MB" if row["size_mb"] else ""
         output.put(
-            f"{row['name']:{width}}  {row['kind']:10}  {row['licence']:10}  {size:>6}  {row['here']:10}  "
+            f"{row['name']:{width}}  {row['kind']:10}  {row['licence']:{licence}}  {size:>6}  {row['here']:10}  "
             f"{row['description']}\n"
         )
     output.put("\nshipped: part of the package. cached: on this machine. download: fetched when it is first used.\n")
+    for distribution in sorted({row["distribution"] for row in rows} - {""}):
+        output.put(f"installed: part of {distribution}, under its own licence.\n")
 
 
 def _row(entry: CatalogueEntry) -> dict[str, Any]:
     from ..models import cache
 
     record = cache.read_record(entry.name)
-    here = "shipped" if entry.shipped else "cached" if cache.model_files(cache.folder_of(entry.name)) else "download"
+    digest = record.download_sha256 if record and record.download_sha256 else None
+    if entry.file is not None:
+        here, digest = "installed", entry.sha256[str(entry.file)]
+    else:
+        cached = cache.model_files(cache.folder_of(entry.name))
+        here = "shipped" if entry.shipped else "cached" if cached else "download"
     return {
         "name": entry.name,
         "kind": entry.kind,
@@ -61,8 +68,9 @@ def _row(entry: CatalogueEntry) -> dict[str, Any]:
         "size_mb": entry.size_mb,
         "input_hw": list(entry.input_hw),
         "here": here,
+        "distribution": entry.distribution,
         "sources": list(entry.sources),
-        "sha256": record.download_sha256 if record and record.download_sha256 else None,
+        "sha256": digest,
         "path": str(_place(entry)),
         "description": entry.description,
     }
@@ -71,6 +79,8 @@ def _row(entry: CatalogueEntry) -> dict[str, Any]:
 def _place(entry: CatalogueEntry) -> Path:
     from ..models import cache
 
+    if entry.file is not None:
+        return entry.file
     if not entry.shipped:
         return cache.folder_of(entry.name)
     return Path(str(resources.files("passerby.models"))) / "shipped" / entry.name / f"{entry.name}.onnx"
@@ -98,15 +108,17 @@ def pull(
 def verify(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME|FILE...", help="Default: the shipped models and those in the cache."),
+        typer.Argument(
+            metavar="NAME|FILE...", help="Default: the shipped models, installed ones, and those in the cache."
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Load models, check every tensor, and run each on its stored probe."""
     from ..models import cache
-    from ..models.catalogue import ENTRIES
+    from ..models.catalogue import entries
 
-    here = [n for n, e in ENTRIES.items() if e.shipped or cache.model_files(cache.folder_of(n))]
+    here = [n for n, e in entries().items() if e.shipped or e.file or cache.model_files(cache.folder_of(n))]
     rows: list[dict[str, Any]] = []
     codes = [_verified(model, rows, as_json=as_json) for model in models or here]
     if as_json:
@@ -140,7 +152,7 @@ def _loaded(model: str) -> LoadedModel:
 
     path = Path(model)
     is_path = path.exists() or path.suffix in (".onnx", ".pdparams", *ARCHIVES) or len(path.parts) > 1
-    if model in catalogue.ENTRIES or not is_path:
+    if not is_path or catalogue.lookup(model) is not None:
         return load.load_model(model)
     name = path.name.partition(".")[0]
     if path.suffix in ARCHIVES and path.is_file():

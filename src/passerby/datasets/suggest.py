@@ -25,7 +25,7 @@ from ..detector import Detector
 from ..devices import Device, parse_device
 from ..errors import DatasetError, PasserbyError, shown
 from ..formats.metadata import Kind, ModelMetadata
-from ..models.catalogue import ENTRIES, stand_in
+from ..models.catalogue import lookup, stand_in
 from ..models.load import LoadedModel, load_model
 from ..types import ImageBgr, Probabilities
 from .attribute_set import read_attribute_set
@@ -181,7 +181,7 @@ def _detector(options: SuggestOptions, device: Device) -> Detector:
 def _loaded(model: str | Path | None, kind: Kind) -> LoadedModel:
     if model is None:
         return load_model(stand_in(kind), kind=kind)
-    if str(model) in ENTRIES:
+    if lookup(str(model)) is not None:
         return load_model(str(model), kind=kind)
     return load_model(Path(model).stem, Path(model), kind=kind)
 

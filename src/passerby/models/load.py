@@ -1,8 +1,8 @@
 """A name or a path becomes one checked .onnx in memory: what every stage runs.
 
-Shipped models are read from the package. Official names come from the cache or the network, own weights from a folder
-in Paddle's layout, a .pdparams or one of our .onnx files. What is no .onnx yet is converted, and the result is kept in
-the cache under the hash of what it was made from.
+Shipped models are read from the package, others from the installed distribution that brought them. Official names come
+from the cache or the network, own weights from a folder in Paddle's layout, a .pdparams or one of our .onnx files. What
+is no .onnx yet is converted, and the result is kept in the cache under the hash of what it was made from.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def load_model(
         model = load_path(model_dir, name=name)
     else:
         entry = catalogue.find(name)
-        model = _shipped(entry) if entry.shipped else _official(entry, reports)
+        if entry.file is not None:
+            model = _installed(entry, entry.file)
+        else:
+            model = _shipped(entry) if entry.shipped else _official(entry, reports)
     if kind is not None and model.metadata.kind != kind:
         happened = f"{shown(name)} is {KINDS[model.metadata.kind]}, {KINDS[kind]} is needed"
         raise ModelError("model_mismatch", happened, input=model.source)
@@ -91,8 +94,9 @@ def import_model(name: str, path: Path, *, reports: Reports = STDERR) -> Path:
         OutputError: the cache cannot be written.
     """
     entry = catalogue.find(name)
-    if entry.shipped:
-        raise ModelError("model_mismatch", f"{entry.name} is part of the package and is not imported")
+    if entry.shipped or entry.file is not None:
+        of = entry.distribution or "the package"
+        raise ModelError("model_mismatch", f"{entry.name} is part of {of} and is not imported")
     sources = _files(path)
     with cache.replacing(entry, reports=reports) as folder:
         if path.is_dir() or path.suffix == ".pdparams":
@@ -197,6 +201,15 @@ def _shipped(entry: catalogue.CatalogueEntry) -> LoadedModel:
             hint="install the package again from its wheel",
         )
     return _from_onnx(file.read_bytes(), source=entry.name)
+
+
+def _installed(entry: catalogue.CatalogueEntry, path: Path) -> LoadedModel:
+    """A model that another installed distribution brought."""
+    data = read_file(path)
+    if hashlib.sha256(data).hexdigest() != entry.sha256[str(path)]:
+        happened = f"the file of {entry.name} is not the one that {entry.distribution} lists"
+        raise ModelError("model_hash", happened, input=str(path), hint=f"install {entry.distribution} again")
+    return _from_onnx(data, source=entry.name)
 
 
 def _official(entry: catalogue.CatalogueEntry, reports: Reports) -> LoadedModel:
