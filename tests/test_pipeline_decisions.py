@@ -268,6 +268,8 @@ def test_pictures_show_who_cannot_be_judged_and_what_is_unsure(result: Result) -
     flagged = dataclasses.replace(plain, judgeable=False, reasons=("unclear",), note="unclear")
     pictures = [draw(big, [p]) for p in (plain, dataclasses.replace(plain, uncertain=person.uncertain), flagged)]
     assert len({p.tobytes() for p in pictures}) == 3
+    guesses = dataclasses.replace(flagged, uncertain=person.uncertain)
+    assert (draw(big, [guesses]) == pictures[2]).all()
     edges = [int((picture[560, 300:421] != 120).any(axis=1).sum()) for picture in pictures]
     assert edges[2] < 0.75 * edges[0]  # dashes
 

@@ -27,8 +27,8 @@ WORDS: Mapping[int, Decision] = {YES: "yes", NO: "no", UNCERTAIN: "uncertain"}
 # Why a person cannot be judged; bit i of a number of `doubts` is the i-th reason.
 REASONS = ("no_pixels", "too_small", "unclear")
 REASONS_OF = tuple(tuple(name for bit, name in enumerate(REASONS) if bits >> bit & 1) for bits in range(8))
-# Of a group nobody is sure of, the likeliest member is open, not denied, when one of them holds more likely than not.
-ONE_HOLDS = 0.5
+# Calibrated: above it something holds more likely than not.
+EVEN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +100,15 @@ def _agreed(probabilities: Probabilities, said: Decisions, margin: float) -> Dec
     others[rows, best] = 0
     second = others.max(axis=1)
     wins = (said[rows, best] == YES) & (first > second) & (first >= margin * (first + second))
-    open_ = (said[rows, best] != NO) | (probabilities.sum(axis=1) > ONE_HOLDS)
+    open_ = (said[rows, best] != NO) | (probabilities.sum(axis=1) > EVEN)
     out = np.where(wins[:, None], NO, np.where(said == YES, UNCERTAIN, said)).astype(np.int8)
     out[rows, best] = np.where(wins, YES, np.where(open_, UNCERTAIN, NO))
     return out
 
 
 def likely(probabilities: Probabilities, rules: Rules) -> NDArray[np.bool_]:
-    """(N, C) labels above their thresholds; of an exclusive group only the likeliest."""
-    out = np.asarray(probabilities > rules.thresholds)
+    """(N, C) labels that hold more likely than not; of an exclusive group only the likeliest."""
+    out = np.asarray(probabilities > EVEN)
     for members, _ in rules.groups:
         inside = probabilities[:, members]
         best = np.zeros(inside.shape, bool)

@@ -61,7 +61,7 @@ class Person:
         colours: main colours by part ("upper", "lower"), where the model tells colours.
         probabilities: (C,) float32 for all labels of the model in its order; None when there was no pixel to judge.
         note: None, or a key of `NOTES` that says why the labels deserve doubt.
-        uncertain: likelier than their thresholds, but not sure, best first. Colours stand in `colours` alone.
+        uncertain: more likely than not, but not sure, best first. Colours stand in `colours` alone.
         decisions: (C,) int8, for all labels 1 yes, 0 no, -1 uncertain; None when the caller gave a threshold, the
             model carries none of its own, or there was no pixel to judge.
         judgeable: whether this person can be judged at all, by what was measured of the model; None when it does not

@@ -123,7 +123,7 @@ def draw(
     """Draw persons on a copy of their frame.
 
     What is uncertain is written faintly with a question mark, and goes first where room is short. Somebody who cannot
-    be judged has a dashed box.
+    be judged has a dashed box, and why that is in place of all that would be uncertain.
 
     Args:
         image_bgr: (H, W, 3) uint8 BGR; stays untouched.
@@ -183,6 +183,8 @@ def _words(person: PersonLike, number: int, *, scores: bool, style: Style) -> tu
     """The words of a panel, number first, and whether they need the Chinese font."""
     chinese = can_draw_chinese()
     labels = [*person.labels, *person.colours.values(), *person.uncertain]
+    if person.judgeable is False:
+        labels = [label for label in labels if label.decision != "uncertain"]
     labels.sort(key=lambda label: label.decision == "uncertain")  # what is sure stays first and in its order
     texts = [drawable(label.text, label.id, chinese=chinese) for label in labels]
     needs = not all(is_plain(t) for t in texts)
