@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import numpy as np
 import onnx
 import pytest
 
+import passerby
 from benchmarks.model_quality import __main__ as command
-from benchmarks.model_quality import attribute_figures, crop_sets, detection_figures, models, photo_sets
+from benchmarks.model_quality import attribute_figures, crop_sets, detection_figures, models, page, photo_sets
 from benchmarks.model_quality import research_sets as research
+from benchmarks.model_quality.parts import three_states
 from passerby.formats.onnx_file import write_onnx
 from passerby.models.load import LoadedModel, load_model
 from passerby.training.attributes import metrics
 from passerby.training.shipped.attribute_labels import ATTRIBUTE_COLUMNS
+from scripts import model_card
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "model_quality"
+SHIPPED = Path(passerby.__file__).parent / "models/shipped/passerby-attributes"
 
 
 def scored(seed: int = 0, *, crops: int = 120, labels: int = 4) -> attribute_figures.Scored:
@@ -252,16 +257,16 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(drawn: Path, *words: str) -> tuple[dict, str]:
-    page = drawn / "page.md"
-    page.write_text((FOLDER.parents[1] / "docs/model-quality.md").read_text("utf-8"), "utf-8")
+    target = drawn / "page.md"
+    target.write_text((FOLDER.parents[1] / "docs/model-quality.md").read_text("utf-8"), "utf-8")
     places = {"--photos": "photos", "--labels": "labels.csv", "--research": "research"}
     options = [w for name, value in places.items() for w in (name, str(drawn / value))]
-    command.main([*words, *options, "--json", str(drawn / "figures.json"), "--page", str(page), "--resamples", "5"])
-    return json.loads((drawn / "figures.json").read_text("utf-8")), page.read_text("utf-8")
+    command.main([*words, *options, "--json", str(drawn / "figures.json"), "--page", str(target), "--resamples", "5"])
+    return json.loads((drawn / "figures.json").read_text("utf-8")), target.read_text("utf-8")
 
 
 def test_the_command_measures_what_is_there_and_names_what_is_not(drawn: Path, capsys: pytest.CaptureFixture) -> None:
-    content, page = run(drawn, "by-eye", "places", "detection")
+    content, text = run(drawn, "by-eye", "places", "detection")
     eye, places, detection = (content["parts"][name] for name in ("by-eye", "places", "detection"))
     assert eye["summary"]["crops"] == 24
     assert eye["summary"]["clusters"] == 12
@@ -275,9 +280,9 @@ def test_the_command_measures_what_is_there_and_names_what_is_not(drawn: Path, c
     assert "human_oi_coco" in detection["human_oi_coco"]["absent"]
     assert "picodet" in detection["teacher"]["absent"]
     assert "not measured: Market-1501" in capsys.readouterr().err
-    assert "Market-1501: not measured: Market-1501: no pictures" in page
-    assert "| `hat` |" in page
-    assert "| previous |" not in page
+    assert "Market-1501: not measured: Market-1501: no pictures" in text
+    assert "| `hat` |" in text
+    assert "| previous |" not in text
 
 
 def test_a_part_is_measured_alone_and_an_earlier_run_is_a_column(drawn: Path) -> None:
@@ -285,10 +290,10 @@ def test_a_part_is_measured_alone_and_an_earlier_run_is_a_column(drawn: Path) ->
     earlier = drawn / "earlier.json"
     before["parts"]["by-eye"]["summary"]["mean_auc"] = 0.123
     earlier.write_text(json.dumps(before), "utf-8")
-    content, page = run(drawn, "places", "--previous", str(earlier))
+    content, text = run(drawn, "places", "--previous", str(earlier))
     assert content["parts"]["by-eye"]["summary"]["mean_auc"] != 0.123  # kept from the first run, same models
-    assert "| previous |" in page
-    assert "| 0.123 |" in page
+    assert "| previous |" in text
+    assert "| 0.123 |" in text
 
 
 def test_figures_of_other_models_are_dropped(drawn: Path) -> None:
@@ -312,6 +317,91 @@ def test_kept_probabilities_are_the_same_and_belong_to_their_model(drawn: Path) 
     classifier.key = "another model"
     models.describe(classifier, crops, root=drawn, cache_folder=kept)
     assert len(list(kept.iterdir())) == 2
+
+
+def with_ranges(name: str) -> LoadedModel:
+    """The shipped attribute model, uncertain of `hat` between 0.2 and 0.7."""
+    model = load_model(name)
+    labels = tuple(replace(x, uncertain=(0.2, 0.7)) if x.id == "hat" else x for x in model.metadata.labels)
+    return replace(model, metadata=replace(model.metadata, labels=labels))
+
+
+def test_what_is_left_open_and_what_is_wrong_where_it_is_sure(drawn: Path) -> None:
+    crops = crop_sets.by_eye(drawn / "photos", [drawn / "labels.csv"])
+    model = with_ranges("passerby-attributes")
+    found = three_states(model, crops, root=drawn, cache=None)
+    hat = found["labels"][0]
+    assert [row["label"] for row in found["labels"]] == ["hat"]
+    p = models.OurClassifier(model).probabilities(list(models.crops_of(crops)))[:, 0]
+    threshold, truth = model.metadata.thresholds[0], crops.targets["hat"]
+    sure = ((p > threshold) & (p >= 0.7)) | ((p <= threshold) & (p <= 0.2))
+    assert hat["uncertain"] == pytest.approx(1 - sure.mean(), abs=1e-4)
+    if sure.any():
+        assert hat["wrong_where_sure"] == pytest.approx(((p > threshold) != (truth == 1))[sure].mean(), abs=1e-4)
+
+
+WRITTEN = {
+    "licence": "Apache-2.0", "data": "drawn", "intended_use": ["none"], "not_for": ["all"], "known_failures": ["all"],
+    "about_people": "nobody",
+}  # fmt: skip
+
+
+def test_a_card_holds_what_was_written_measured_and_trained(drawn: Path) -> None:
+    run(drawn, "by-eye", "detection", "cost")
+    (drawn / "text").mkdir(exist_ok=True)
+    for name, mark in (("passerby-attributes", "labels"), ("passerby-detector-416", "detection")):
+        (drawn / "text" / f"{name}.json").write_text(json.dumps(WRITTEN), "utf-8")
+        text = f"# {name}\n\n<!-- {mark} -->\nstale words\n<!-- end -->\n\n## Recipe\n"
+        (drawn / "text" / f"{name}.md").write_text(text, "utf-8")
+    (drawn / "training.json").write_text(json.dumps({"thresholds": [0.5] * 50, "seed": 3}), "utf-8")
+    options = [("figures", "figures.json"), ("text", "text"), ("json", "card.json"), ("markdown", "CARD.md")]
+    words = [w for name, path in [*options, ("training", "training.json")] for w in (f"--{name}", str(drawn / path))]
+    model_card.main(["attributes", *words])
+    content = json.loads((drawn / "card.json").read_text("utf-8"))
+    figures = json.loads((drawn / "figures.json").read_text("utf-8"))
+    assert content["seed"] == 3
+    assert content["licence"] == "Apache-2.0"
+    assert content["figures"]["mean_auc"] == figures["parts"]["by-eye"]["summary"]["mean_auc"]
+    assert content["figures"]["by_label"]["hat"][:2] == [figures["parts"]["by-eye"]["labels"][0][k] for k in SUPPORT]
+    assert content["figures"]["elsewhere"]["market1501"] == {"absent": "not measured"}
+    assert content["measured"]["identity"] == models.identity(load_model("passerby-attributes"))
+    shown = (drawn / "CARD.md").read_text("utf-8")
+    assert "| `hat` |" in shown
+    assert "stale words" not in shown
+    assert "<!--" not in shown
+    model_card.main(["detector", *words[:-2]])
+    content = json.loads((drawn / "card.json").read_text("utf-8"))
+    assert content["figures"]["coco128"]["persons"] == 1
+    assert content["cost"]["bytes"] > 1_000_000
+
+
+SUPPORT = ("positives", "negatives")
+
+
+def test_a_card_refuses_doubtful_parts(drawn: Path) -> None:
+    measured, _ = run(drawn, "by-eye")
+    with pytest.raises(SystemExit, match="lacks about_people"):
+        model_card.card("attributes", written={**WRITTEN, "about_people": ""}, measured=measured, training={})
+    with pytest.raises(SystemExit, match="'licence' is said twice"):
+        model_card.card("attributes", written=WRITTEN, measured=measured, training={"licence": "MIT"})
+    with pytest.raises(SystemExit, match="was not measured"):
+        model_card.card("detector", written=WRITTEN, measured={**measured, "parts": {}}, training={})
+    measured["models"]["attributes"]["identity"] = "another"
+    with pytest.raises(SystemExit, match="the figures are of another"):
+        model_card.check_model(SHIPPED / "passerby-attributes.onnx", "attributes", measured)
+
+
+@pytest.mark.parametrize("kind", ["attributes", "detector"])
+def test_the_hand_written_part_of_each_shipped_model_is_whole(kind: str) -> None:
+    folder = FOLDER.parents[1] / "scripts" / "model_cards"
+    written = json.loads((folder / f"{model_card.NAMES[kind]}.json").read_text("utf-8"))
+    assert all(written[name] for name in model_card.REQUIRED)
+    text = (folder / f"{model_card.NAMES[kind]}.md").read_text("utf-8")
+    marks = [mark for mark in re.findall(r"<!-- ([a-z ]+) -->", text) if mark != "end"]
+    assert marks
+    assert set(marks) <= page.TABLES.keys()
+    for part in ("Licence", "Data", "Figures", "Recipe", "Known failures"):
+        assert f"## {part}" in text or f"| {part}" in text
 
 
 def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture) -> None:

@@ -6,6 +6,7 @@ A table that was not measured says so and why. With an earlier JSON tables carry
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,19 +75,25 @@ HEADLINE = (
 
 def fill(page: Path, content: Json, previous: Json | None) -> None:
     """Put every table between its marks in the page; a page that lacks a mark leaves its table out."""
-    text = page.read_text("utf-8")
+    atomic_write(page, filled(page.read_text("utf-8"), content, previous).encode("utf-8"))
+
+
+def filled(text: str, content: Json, previous: Json | None) -> str:
+    """The text with every table between its marks, `<!-- name -->` and `<!-- end -->`, made anew."""
     for name, table in TABLES.items():
         start, end = f"<!-- {name} -->", "<!-- end -->"
         head, found, rest = text.partition(start)
         if found:
             text = f"{head}{start}\n{table(content, previous)}\n{end}{rest.partition(end)[2]}"
-    atomic_write(page, text.encode("utf-8"))
+    return text
 
 
-def headline(content: Json, previous: Json | None) -> str:
-    """The figures that the aims are about."""
+def headline(content: Json, previous: Json | None, *, of: Sequence[str] = (EYE, PLACES, DETECTION)) -> str:
+    """The figures that the aims are about; `of` names the parts."""
     rows = []
     for aim in HEADLINE:
+        if aim.path[0] not in of:
+            continue
         path = ("parts", *aim.path)
         interval = get(content, *path[:-1], f"{path[-1]}_interval")
         teacher = number(get(content, "parts", *aim.teacher)) if aim.teacher else ""
@@ -94,16 +101,16 @@ def headline(content: Json, previous: Json | None) -> str:
         rows.append([aim.title, shown, span(interval), *before(previous, *path), teacher, aim.aim])
     previous_title = ["previous"] if previous else []
     table = markdown(["figure", "now", "95 %", *previous_title, "teacher", "aim"], rows)
-    return "\n".join([table, *_absences(content)])
+    return "\n".join([table, *_absences(content, of)])
 
 
-def _absences(content: Json) -> list[str]:
-    """A line for each table that could not be measured."""
+def _absences(content: Json, of: Sequence[str]) -> list[str]:
+    """A line for each set that could not be measured."""
     places = (
         ("by-eye val", (EYE,)), ("PETA", (PLACES, "peta")), ("Market-1501", (PLACES, "market1501")),
         *((name, (DETECTION, name)) for name in ("human_oi_coco", "coco128", "penn_fudan")),
     )  # fmt: skip
-    lines = [(name, absent_line(get(content, "parts", *path))) for name, path in places]
+    lines = [(name, absent_line(get(content, "parts", *path))) for name, path in places if path[0] in of]
     return ["", *(f"{name}: {line}" for name, line in lines if line)] if any(line for _, line in lines) else []
 
 
@@ -205,6 +212,18 @@ def gap_table(content: Json, previous: Json | None) -> str:
 GAPS = ("auc", "recall", "false_alarms")
 
 
+def decision_table(content: Json, previous: Json | None) -> str:
+    """Three states: how much is left open, and what that buys."""
+    part = get(content, "parts", EYE, "decisions")
+    if not part or not part["labels"]:
+        return absent_line(get(content, "parts", EYE)) or "The model carries no ranges of uncertainty."
+    rows = []
+    for row in [{"label": f"all {len(part['labels'])} labels", **part["mean"]}, *part["labels"]]:
+        cells = [number(row[k]) for k in ("uncertain", "wrong_where_sure", "wrong_by_threshold")]
+        rows.append([f"`{row['label']}`", str(row["known"]), *cells])
+    return markdown(["label", "known", "uncertain", "wrong where sure", "wrong by the plain threshold"], rows)
+
+
 def place_label_table(content: Json, previous: Json | None) -> str:
     """AUC of each label in the other places beside the by-eye val split."""
     sets = {"by-eye val": ("parts", EYE), "PETA": ("parts", PLACES, "peta")}
@@ -281,12 +300,15 @@ def made_table(content: Json, previous: Json | None) -> str:
 
 TABLES: Mapping[str, Callable[[Json, Json | None], str]] = {
     "headline": headline,
+    "attribute headline": functools.partial(headline, of=(EYE, PLACES)),
+    "detector headline": functools.partial(headline, of=(DETECTION,)),
     "labels": label_table,
     "colours": colour_table,
     "sources": group_table((EYE, "by_source"), title="source", cluster="photos"),
     "heights": group_table((EYE, "by_height"), title="native height, px", cluster="photos"),
     "people": group_table((EYE, "by_gender"), (EYE, "by_age"), title="looks", cluster="photos"),
     "gaps": gap_table,
+    "decisions": decision_table,
     "places": group_table(
         (PLACES, "peta"), (PLACES, "peta", "by_subset"), (PLACES, "market1501"), title="place", cluster="persons"
     ),
