@@ -31,6 +31,7 @@ from passerby.training.attributes.judgement import (
     judgement_threshold,
     min_judgeable_height,
 )
+from passerby.training.attributes.measured import measure_decisions, parts_of, with_parts
 from passerby.training.attributes.metrics import expected_calibration_error
 
 
@@ -329,3 +330,33 @@ def test_nobody_is_flagged_where_that_cannot_be_measured() -> None:
     assert backwards.threshold == 1.0
     with pytest.raises(ArgumentError):
         judgement_threshold(np.array([math.nan]), np.array([1]))
+
+
+def test_everything_in_one_call_and_through_a_file() -> None:
+    p, t = drawn(800, 6)
+    t = np.where((t[:, [5]] == 1) & (np.arange(6) < 5), -1, t)  # of who cannot be judged nothing else is known
+    heights = error_by_height(p[:, :5], t[:, :5], np.linspace(20, 400, 800), thresholds=0.5)
+    model, figures = measure_decisions(METADATA, p, t, heights=heights, worst=0.45, judge="l5")
+    assert model.judgement is not None and model.judgement.label == "l5"
+    assert 0 < model.judgement.threshold < 1
+    assert model.judgement.error_rates == heights
+    assert set(figures["labels"]) == {"l0", "l1", "l2", "l3", "l4"}
+    assert figures["unclear"]["found"] > figures["unclear"]["wrong"] > 0
+    written = json.loads(json.dumps({"figures": figures, "parts": parts_of(model)}, allow_nan=False))
+    assert with_parts(METADATA, written["parts"]) == model
+    with pytest.raises(ArgumentError):
+        with_parts(dataclasses.replace(METADATA, labels=METADATA.labels[::-1]), written["parts"])
+    with pytest.raises(ArgumentError):
+        with_parts(METADATA, {**written["parts"], "card": {}})
+    with pytest.raises(ArgumentError):
+        measure_decisions(METADATA, p, t, heights=heights, worst=0.45, judge="nobody")
+
+
+def test_a_model_without_a_judging_output_goes_by_height_alone() -> None:
+    p, t = drawn(300, 6)
+    heights = (HeightError(from_px=10, to_px=None, error=0.2, persons=300),)
+    model, figures = measure_decisions(METADATA, p, t, heights=heights, worst=0.3)
+    assert model.judgement is not None
+    assert (model.judgement.label, model.judgement.min_height_px) == (None, 0)
+    assert "unclear" not in figures
+    assert len(rules_of(model).thresholds) == 6

@@ -16,6 +16,7 @@ import pytest
 
 from passerby import ArgumentError, Pipeline, Result, create_model, create_pipeline
 from passerby.cli import output
+from passerby.cli.labels import labels as show_labels
 from passerby.decisions import NO, UNCERTAIN, YES
 from passerby.draw import draw
 from passerby.formats.metadata import Group, Judgement, Label, ModelMetadata
@@ -285,3 +286,12 @@ def test_the_judge_is_no_label_of_the_model_alone_either(model_file: Path) -> No
 def test_a_list_of_thresholds_counts_attributes_only(pipeline: Pipeline) -> None:
     with pytest.raises(ArgumentError, match="23 labels"):
         pipeline.classify(tiny.picture(), boxes(), cls_threshold=[0.5] * 26)
+
+
+def test_labels_are_shown_with_their_ranges(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_labels(str(model_file), as_json=True)
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["index"] for row in rows] == list(range(25))
+    assert all(row["uncertain"][0] <= row["threshold"] + 1e-5 for row in rows)
+    show_labels(str(model_file), as_json=False)
+    assert "0.00..0.00  Red top  upper_colour" in capsys.readouterr().out
