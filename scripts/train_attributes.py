@@ -2,6 +2,7 @@
 """Train the shipped attribute model `passerby-attributes` from photos, step by step (docs/training-attributes.md).
 
     train_attributes.py prepare  --photos DIR --labels labels.csv --work DIR   persons to one array
+                                 [--sources all --research DIR]                research variant: docs/research-models.md
     train_attributes.py features --work DIR --teachers DIR                     frozen networks, once
     train_attributes.py teach    --work DIR                                    the ensemble's opinion
     train_attributes.py train    --work DIR --run DIR [--first FILE] [--stages ...]   train or resume
@@ -33,6 +34,7 @@ from passerby.training.shipped.attribute_report import calibrated, figures, thre
 from passerby.training.shipped.attribute_teach import store_features, teach
 from passerby.training.shipped.attribute_teacher import TeacherOptions
 from passerby.training.shipped.attribute_training_set import teacher_of, training_set
+from passerby.training.shipped.research_data import is_research, refuse_research, research_persons
 
 STAGES = ("2400:128x96:0.4:0.5:8", "1300:192x144:0.45:0.6:5", "740:256x192:0.5:0.7:3")
 
@@ -51,9 +53,14 @@ def parse_stage(text: str) -> Stage:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Cut every person once."""
+    """Cut every person once; pictures of research-only sets enter with `--sources all` and never without."""
     persons, dropped = collect_persons(args.labels, args.photos, boxes_csv=args.boxes)
-    store_crops(persons, args.photos, args.work / "store")
+    refuse_research(persons)
+    folders: dict[str, Path] = {}
+    if args.sources == "all":
+        added, folders = research_persons(args.research)
+        persons += added
+    store_crops(persons, args.photos, args.work / "store", elsewhere=folders)
     (args.work / "dropped_photos.txt").write_text("\n".join(dropped) + "\n", encoding="utf-8")
     logging.info("persons=%d dropped_photos=%d", len(persons), len(dropped))
 
@@ -81,6 +88,7 @@ def train(args: argparse.Namespace) -> None:
     options = LoopOptions(
         stages=tuple(parse_stage(text) for text in args.stages),
         learning_rate=args.learning_rate,
+        weight_decay=args.weight_decay,
         seed=args.seed,
         threads=args.threads,
     )
@@ -112,6 +120,8 @@ def finish(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     np.savez(args.out / "final.npz", **weights)
     report = {
+        "sources": {str(source): int((store.sources == source).sum()) for source in np.unique(store.sources)},
+        "research_only": bool(is_research(store.sources).any()),
         "calibration": calibration,
         "thresholds": [round(float(v), 3) for v in limits],
         "weights_sha256": hashlib.sha256((args.out / "final.npz").read_bytes()).hexdigest(),
@@ -128,6 +138,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder with a folder for each source")
     parser.add_argument("--labels", type=Path, nargs="+", help="tables of by-eye labels")
     parser.add_argument("--boxes", type=Path, help="table of persons without labels (source,path,x1,y1,x2,y2)")
+    parser.add_argument("--sources", choices=("permissive", "all"), default="permissive", help="all: research only")
+    parser.add_argument("--research", type=Path, help="with --sources all: folder with peta/, market1501/ and the like")
     parser.add_argument("--work", type=Path, required=True, help="folder for crops, features and opinions")
     parser.add_argument("--teachers", type=Path, help="folder with the frozen networks")
     parser.add_argument("--run", type=Path, help="folder of the run")
@@ -135,11 +147,14 @@ def main() -> None:
     parser.add_argument("--first", type=Path, help=".onnx of a PP-LCNet x1.0 to start from; else from nothing")
     parser.add_argument("--weights", type=Path, help="average.npz of an earlier run to start from")
     parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="at the peak")
+    parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--without", metavar="SOURCE", help="hold a source out, to measure on it")
     parser.add_argument("--stages", nargs="+", default=STAGES, help=parse_stage.__doc__)
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    if (args.sources == "all") != (args.research is not None):
+        parser.error("--sources all and --research go together")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)

@@ -30,11 +30,13 @@ from passerby.training.shipped.attribute_labels import (  # noqa: E402
     UPPER_COLOUR,
 )
 from passerby.training.shipped.attribute_loop import (  # noqa: E402
+    Batch,
     LoopOptions,
     Stage,
     TrainingSet,
     blended_targets,
     load_checkpoint,
+    mixed,
     run,
     start_run,
 )
@@ -184,6 +186,48 @@ def test_targets_blend_label_and_teacher(store):
     assert (targets[0, boots], weights[0, boots]) == (0.25, OPTIONS.guess_weight)
     assert (targets[1] == 0.25).all()
     assert (weights[1] == 1).all()
+
+
+def test_a_mixture_is_known_as_far_as_its_parts_are():
+    batch = Batch(
+        x=torch.tensor([0.0, 10.0]).reshape(2, 1, 1, 1),
+        targets=torch.tensor([[1.0, 0.5], [0.0, 1.0]]),
+        weights=torch.tensor([[1.0, 0.0], [1.0, 1.0]]),
+        bands=torch.zeros(2, 1, 1),
+        taught=torch.tensor([True, False]),
+    )
+    both = mixed(batch, torch.tensor([1, 0]), 0.75)
+    assert both.x.flatten().tolist() == [2.5, 7.5]
+    assert torch.allclose(both.targets, torch.tensor([[0.75, 1.0], [0.25, 1.0]]))  # an entry without weight has no say
+    assert torch.allclose(both.weights, torch.tensor([[1.0, 0.25], [1.0, 0.75]]))
+    assert both.taught.tolist() == [False, False]
+
+
+def test_rendered_crops_teach_their_labels_and_nothing_else(photos):
+    root, _ = photos
+    folder = root / "photos/rendered"
+    (folder / "images").mkdir(parents=True)
+    cv2.imwrite(str(folder / "images/0.jpg"), drawn_photo(7))
+    (folder / "train.txt").write_text("images/0.jpg\t" + ",".join(["1", "-1"] + ["0"] * (LABEL_COUNT - 3)) + "\n")
+    persons, _ = collect_persons([root / "labels.csv"], root / "photos")
+    store_crops(persons, root / "photos", root / "with_renders")
+    with_renders = open_crops(root / "with_renders")
+    (row,) = np.flatnonzero(with_renders.rendered)
+    assert with_renders.targets[row].tolist() == [1, -1, *[0] * (LABEL_COUNT - 3), -1]
+    assert not with_renders.is_val[row]
+    assert not with_renders.calibration[row]
+    count = len(with_renders.keys)
+    data = TrainingSet(
+        store=with_renders,
+        labelled=np.array([row]),
+        unlabelled=np.array([], np.int64),
+        sampling=np.ones(count),
+        teacher_probabilities=np.full((count, LABEL_COUNT), 0.5, np.float32),
+        teacher_bands=np.zeros((count, 4, 8), np.float16),
+    )
+    targets, weights = blended_targets(data, np.array([row]), hard_share=0.5, options=OPTIONS)
+    assert targets[0, 0] == 1  # not blended with what a teacher of photos would say
+    assert weights[0, [0, 1, 2]].tolist() == [OPTIONS.labelled_weight, 0, OPTIONS.labelled_weight]
 
 
 def test_a_resumed_run_ends_in_the_same_bits(store, tmp_path):

@@ -33,6 +33,8 @@ class AugmentOptions:
     grey_chance: float = 0.02
     erase_chance: float = 0.25
     erase_share: tuple[float, float] = (0.02, 0.15)
+    tilt_chance: float = 0.3
+    most_tilt_degrees: float = 12.0
 
 
 def augmented_crop(
@@ -42,6 +44,8 @@ def augmented_crop(
     crop = _shaken_cut(store, index, size_hw=size_hw, noise=options.box_noise, rng=rng)
     if rng.random() < options.flip_chance:
         crop = np.ascontiguousarray(crop[:, ::-1])
+    if rng.random() < options.tilt_chance:
+        crop = _tilted(crop, rng.uniform(-options.most_tilt_degrees, options.most_tilt_degrees))
     if rng.random() < options.light_chance:
         crop = _other_light(crop, rng)
     if rng.random() < options.grey_chance:
@@ -88,6 +92,13 @@ def _shaken_cut(
         (x1 + shift[0] * w, y1 + shift[1] * h, x2 + shift[2] * w, y2 + shift[3] * h),
         size_hw,
     )
+
+
+def _tilted(crop: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """Turned about its middle; the corners that come into view repeat the border."""
+    height, width = crop.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    return np.asarray(cv2.warpAffine(crop, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _other_light(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

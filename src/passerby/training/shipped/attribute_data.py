@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from .attribute_labels import ATTRIBUTE_COLUMNS, COLOUR_WORDS, LABEL_COUNT
 STORED_HW = (320, 240)
 CONTEXT = 0.125  # of the box's side, kept on each side so that crops can be jittered outwards
 UNKNOWN = -1.0
+RENDERED = "rendered"  # folder of `passerby synthesise` beside the photos
 TWIN_IOU = 0.6  # an unlabelled box this close to a labelled one is the same person
 
 
@@ -165,12 +166,13 @@ def without_val_photos(boxes: Iterable[PersonBox], photo_root: Path) -> tuple[li
         the boxes kept, and the keys of the photos dropped.
     """
     boxes = list(boxes)
-    hashes = {p: photo_hash(_decoded(photo_root / p)) for p in sorted({b.photo for b in boxes})}
+    photos = sorted({b.photo for b in boxes if not b.photo.startswith(f"{RENDERED}/")})
+    hashes = {p: photo_hash(_decoded(photo_root / p)) for p in photos}
     val_keys = {b.key for b in boxes if b.split == "val"}
     val_hashes = np.array(sorted({hashes[b.photo] for b in boxes if b.split == "val"}), np.uint64)
     dropped = set()
     for box in boxes:
-        if box.split != "train" or box.key in dropped:
+        if box.split != "train" or box.key in dropped or box.photo not in hashes:
             continue
         distances = bits_apart(val_hashes, np.uint64(hashes[box.photo]))
         if box.key in val_keys or (distances.size and int(distances.min()) <= NEAR_COPY_BITS):
@@ -197,6 +199,24 @@ def read_boxes(boxes_csv: Path, *, min_height_px: float) -> Iterator[PersonBox]:
                 )
 
 
+def read_rendered(photo_root: Path) -> Iterator[PersonBox]:
+    """Rendered crops with their labels, where there are any: training crops one and all."""
+    for table in ("train.txt", "val.txt"):
+        path = photo_root / RENDERED / table
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for line in lines:
+            crop, _, labels = line.partition("\t")
+            yield PersonBox(
+                id=f"{RENDERED}/{crop}",
+                photo=f"{RENDERED}/{crop}",
+                key=f"{RENDERED}/{crop}",
+                box_xyxy=None,
+                split="train",
+                quality=3,
+                targets=(*(float(v) for v in labels.split(",")), UNKNOWN),
+            )
+
+
 def collect_persons(
     labels: Sequence[Path], photo_root: Path, *, boxes_csv: Path | None = None, min_height_px: float = 60.0
 ) -> tuple[list[PersonBox], list[str]]:
@@ -211,6 +231,7 @@ def collect_persons(
         boxes in a fixed order, and the keys of training photos dropped as copies of val photos.
     """
     labelled = [box for table in labels for box in read_labelled(table)]
+    labelled += read_rendered(photo_root)
     others = [
         b for s in ("human_oi_coco", "coco128") for b in read_yolo_persons(photo_root, s, min_height_px=min_height_px)
     ]
@@ -263,8 +284,14 @@ def cut_with_context(
     return stored.astype(np.uint8), inner
 
 
-def store_crops(boxes: list[PersonBox], photo_root: Path, out: Path) -> None:
-    """Write `crops.u8` (N, 320, 240, 3), `inner.npy`, `heights.npy`, `targets.npy` and `boxes.jsonl` to `out`."""
+def store_crops(
+    boxes: list[PersonBox], photo_root: Path, out: Path, *, elsewhere: Mapping[str, Path] | None = None
+) -> None:
+    """Write `crops.u8` (N, 320, 240, 3), `inner.npy`, `heights.npy`, `targets.npy` and `boxes.jsonl` to `out`.
+
+    Args:
+        elsewhere: folders of sources whose photos do not lie below `photo_root`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     pixels = np.memmap(out / "crops.u8", np.uint8, "w+", shape=(len(boxes), *STORED_HW, 3))
     inner = np.zeros((len(boxes), 4), np.float32)
@@ -274,7 +301,9 @@ def store_crops(boxes: list[PersonBox], photo_root: Path, out: Path) -> None:
     for i in order:
         if boxes[i].photo != photo:
             photo = boxes[i].photo
-            image = _decoded(photo_root / photo)
+            source, _, below = photo.partition("/")
+            folder = (elsewhere or {}).get(source)
+            image = _decoded(photo_root / photo if folder is None else folder / below)
         pixels[i], inner[i] = cut_with_context(image, boxes[i].box_xyxy)
         box = boxes[i].box_xyxy
         heights[i] = box[3] - box[1] if box else image.shape[0]
@@ -314,7 +343,12 @@ class CropStore:
     def calibration(self) -> NDArray[np.bool_]:
         """(N,) crops whose photo is kept from training, to calibrate on: a tenth of the training photos."""
         drawn = [int(hashlib.sha256(f"calibration/{k}".encode()).hexdigest(), 16) % 100 < 10 for k in self.keys]
-        return np.array(drawn) & ~self.is_val
+        return np.array(drawn) & ~self.is_val & ~self.rendered
+
+    @property
+    def rendered(self) -> NDArray[np.bool_]:
+        """(N,) crops that no camera took: they teach, but no teacher is asked about them and nothing is measured."""
+        return self.sources == RENDERED
 
     @property
     def judged(self) -> NDArray[np.bool_]:

@@ -24,6 +24,9 @@ BANDS = 4
 LABELLED_MARGIN = (0.05, 0.03)  # of width and height: the margin with which people judged the crops
 _MEAN_RGB = np.array([0.485, 0.456, 0.406], np.float32)
 _STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)
+PARTS_HW = (320, 192)  # a person at the size of which head and legs are cut
+PART_SIDE = 160
+HEAD, LEGS = slice(0, 112), slice(160, 320)  # rows of that
 _PICODET_STAGES = ("reshape2_3.tmp_0", "reshape2_15.tmp_0", "reshape2_19.tmp_0")  # strides 8, 16, 32
 
 
@@ -74,6 +77,10 @@ def _imagenet_input(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(((rgb - _MEAN_RGB) / _STD_RGB).transpose(2, 0, 1))
 
 
+def _part_input(rows_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return _imagenet_input(np.asarray(cv2.resize(rows_bgr, (PART_SIDE, PART_SIDE)), np.uint8))
+
+
 def _openvino_runner(xml: Path, *, size_hw: tuple[int, int], threads: int) -> Callable[[Any], NDArray[np.float32]]:
     openvino: Any = importlib.import_module("openvino")
     core = openvino.Core()
@@ -106,17 +113,22 @@ def _colour_bands(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(lab.reshape(BANDS, 4 * 8 * 3), np.float32)
 
 
-def feature_extractor(files: TeacherFiles, *, threads: int = 1) -> Callable[[NDArray[np.uint8]], dict[str, Any]]:
-    """Load the frozen networks; the result maps a (256, 128, 3) uint8 BGR crop to named (BANDS, C) features.
+def feature_extractor(
+    files: TeacherFiles, *, threads: int = 1
+) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, Any]]:
+    """Load the frozen networks; the result maps two crops of one person, (256, 128, 3) and (320, 192, 3) uint8 BGR, to
+    named (BANDS, C) features.
 
-    `reid` is a whole-person embedding, repeated for no band: (1, 256).
+    `head` and `legs` are seen larger than the rest: glasses and boots are small. `reid` is a whole-person embedding,
+    repeated for no band: (1, 256).
     """
+    part = _openvino_runner(files.lite0_xml, size_hw=(PART_SIDE, PART_SIDE), threads=threads)
     lite0 = _openvino_runner(files.lite0_xml, size_hw=(224, 128), threads=threads)
     lite1 = _openvino_runner(files.lite1_xml, size_hw=(256, 128), threads=threads)
     reid = _openvino_runner(files.reid_xml, size_hw=(256, 128), threads=threads)
     picodet = _picodet_runner(files.picodet, threads=threads)
 
-    def extract(crop_bgr: NDArray[np.uint8]) -> dict[str, Any]:
+    def extract(crop_bgr: NDArray[np.uint8], large_bgr: NDArray[np.uint8]) -> dict[str, Any]:
         full = _imagenet_input(crop_bgr)
         smaller = _imagenet_input(np.asarray(cv2.resize(crop_bgr, (128, 224)), np.uint8))
         bgr = np.ascontiguousarray(crop_bgr.transpose(2, 0, 1), np.float32)
@@ -127,6 +139,8 @@ def feature_extractor(files: TeacherFiles, *, threads: int = 1) -> Callable[[NDA
             "picodet": np.concatenate([band_pool(s) for s in stages], axis=1),
             "colour": _colour_bands(crop_bgr),
             "reid": reid(bgr).reshape(1, -1),
+            "head": band_pool(part(_part_input(large_bgr[HEAD]))),
+            "legs": band_pool(part(_part_input(large_bgr[LEGS]))),
         }
 
     return extract
@@ -138,5 +152,6 @@ def extract_features(
     """Yield (index, features) of stored crops, cut with the margin with which they were labelled."""
     extract = feature_extractor(files, threads=threads)
     for index in indices:
-        crop = cut_stored(store, int(index), margin=LABELLED_MARGIN, size_hw=(256, 128))
-        yield int(index), extract(np.ascontiguousarray(crop[:, ::-1]) if flipped else crop)
+        crops = [cut_stored(store, int(index), margin=LABELLED_MARGIN, size_hw=hw) for hw in ((256, 128), PARTS_HW)]
+        small, large = (np.ascontiguousarray(c[:, ::-1]) if flipped else c for c in crops)
+        yield int(index), extract(small, large)

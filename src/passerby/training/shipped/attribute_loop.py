@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +49,8 @@ class LoopOptions:
     ema_decay: float = 0.998
     labelled_weight: float = 1.5
     guess_weight: float = 0.5
+    mix_chance: float = 0.5
+    mix_beta: float = 0.4
     seed: int = 9
     threads: int = 1
     report_every: int = 50
@@ -101,13 +103,17 @@ def blended_targets(
     """Targets and weights of a batch, both (n, C).
 
     A known entry is `hard_share` label and the rest teacher, with `labelled_weight`; an entry nobody could tell on
-    a labelled crop is the teacher's guess with `guess_weight`; on other crops the teacher counts fully.
+    a labelled crop is the teacher's guess with `guess_weight`; on other crops the teacher counts fully. Of rendered
+    crops the known entries count alone, as they are.
     """
     labels, teacher = data.store.targets[rows], data.teacher_probabilities[rows]
     known = labels >= 0
-    targets = np.where(known, hard_share * labels + (1 - hard_share) * teacher, teacher)
+    rendered = data.store.rendered[rows][:, None]
+    share = np.where(rendered, 1.0, hard_share)
+    targets = np.where(known, share * labels + (1 - share) * teacher, teacher)
     seen = data.store.judged[rows][:, None]
-    weights = np.where(known, options.labelled_weight, np.where(seen, options.guess_weight, 1.0))
+    guessed = np.where(rendered, 0.0, np.where(seen, options.guess_weight, 1.0))
+    weights = np.where(known, options.labelled_weight, guessed)
     return targets.astype(np.float32), weights.astype(np.float32)
 
 
@@ -195,23 +201,59 @@ def load_checkpoint(state: RunState, path: Path) -> None:
     state.step = saved["step"]
 
 
-def train_step(state: RunState, data: TrainingSet, options: LoopOptions) -> dict[str, float]:
-    """One batch: draw, augment, forward, backward, update, average. Returns the losses."""
-    stage = _stage_at(state.step, options)
-    rows = draw_rows(data, labelled_share=stage.labelled_share, count=options.batch_size, rng=state.rng)
+class Batch(NamedTuple):
+    """n crops: pictures (n, 3, H, W), targets, weights (n, C), teacher's bands (n, B, D), who has bands (n,) bool."""
+
+    x: Tensor
+    targets: Tensor
+    weights: Tensor
+    bands: Tensor
+    taught: Tensor
+
+
+def draw_batch(data: TrainingSet, stage: Stage, options: LoopOptions, rng: np.random.Generator) -> Batch:
+    """Draw, cut, augment; a batch of mixtures now and then."""
+    rows = draw_rows(data, labelled_share=stage.labelled_share, count=options.batch_size, rng=rng)
     crops = np.stack(
-        [
-            augmented_crop(data.store, int(i), size_hw=stage.size_hw, options=options.augment, rng=state.rng)
-            for i in rows
-        ]
+        [augmented_crop(data.store, int(i), size_hw=stage.size_hw, options=options.augment, rng=rng) for i in rows]
     )
-    x = torch.from_numpy(network_input(crops)).to(memory_format=torch.channels_last)
     targets, weights = blended_targets(data, rows, hard_share=stage.hard_share, options=options)
-    bands = torch.from_numpy(data.teacher_bands[rows].astype(np.float32))
+    batch = Batch(
+        torch.from_numpy(network_input(crops)),
+        torch.from_numpy(targets),
+        torch.from_numpy(weights),
+        torch.from_numpy(data.teacher_bands[rows].astype(np.float32)),
+        torch.from_numpy(~data.store.rendered[rows]),
+    )
+    if rng.random() < options.mix_chance:
+        return mixed(batch, torch.from_numpy(rng.permutation(len(rows))), float(rng.beta(*[options.mix_beta] * 2)))
+    return batch
+
+
+def mixed(batch: Batch, order: Tensor, share: float) -> Batch:
+    """Every crop with `1 - share` of another one, and all that is known of them mixed alike (mixup, Zhang et al. 2018).
+
+    Four thousand labelled crops are few enough to be learnt by heart (without this: mean AUC 0.998 on them, 0.84 on
+    others); mixtures are not.
+    """
+
+    def mix(part: Tensor) -> Tensor:
+        return part * share + part[order] * (1 - share)
+
+    weights = mix(batch.weights)
+    targets = mix(batch.weights * batch.targets) / weights.clamp(min=1e-6)  # an entry without weight has no say
+    return Batch(mix(batch.x), targets, weights, mix(batch.bands), batch.taught & batch.taught[order])
+
+
+def train_step(state: RunState, data: TrainingSet, options: LoopOptions) -> dict[str, float]:
+    """One batch: draw, forward, backward, update, average. Returns the losses."""
+    stage = _stage_at(state.step, options)
+    batch = draw_batch(data, stage, options, state.rng)
     state.student.train()
-    logits, projected = state.student(x)
-    label_part = masked_soft_loss(logits, torch.from_numpy(targets), torch.from_numpy(weights))
-    feature_part = feature_loss(projected, bands)
+    logits, projected = state.student(batch.x.to(memory_format=torch.channels_last))
+    label_part = masked_soft_loss(logits, batch.targets, batch.weights)
+    some = batch.taught.any()  # a batch of renders alone has no features to copy
+    feature_part = feature_loss(projected[batch.taught], batch.bands[batch.taught]) if some else logits.new_zeros(())
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(state.step, options)
     state.optimiser.zero_grad()

@@ -20,7 +20,15 @@ from .attribute_labels import ATTRIBUTE_COUNT, COLOUR_OUTPUTS, LABEL_COUNT, LABE
 from .attribute_teacher import TeacherOptions, fit_projection, predict, project, train_folds
 
 # feature: components for the perceptrons, and how many of them the student's bands copy
-COMPONENTS = {"lite0": (256, 128), "lite1": (256, 128), "picodet": (192, 96), "colour": (48, 0), "reid": (128, 0)}
+COMPONENTS = {
+    "lite0": (256, 128),
+    "lite1": (256, 128),
+    "picodet": (192, 96),
+    "colour": (48, 0),
+    "reid": (128, 0),
+    "head": (160, 0),  # bands of the head alone are no bands of the person
+    "legs": (128, 0),
+}
 PARTS = ("labelled", "flipped", "unlabelled")
 PROJECTION_SAMPLE = 3000
 SEED = 9
@@ -32,8 +40,8 @@ def part_rows(store: CropStore, part: str) -> NDArray[np.int64]:
     Useless crops count as labelled: that they cannot be judged is their label.
     """
     chosen = {
-        "labelled": store.judged,
-        "flipped": store.judged & ~store.is_val,
+        "labelled": store.judged & ~store.rendered,
+        "flipped": store.judged & ~store.is_val & ~store.rendered,
         "unlabelled": ~store.judged & ~store.is_val,
     }[part]
     return np.flatnonzero(chosen).astype(np.int64)

@@ -13,9 +13,11 @@ from .attribute_data import CropStore
 from .attribute_loop import TrainingSet
 from .attribute_report import sigmoid
 from .attribute_teach import held_out
+from .research_data import RESEARCH_CROP, is_research
 
 # relative chances within the labelled or the unlabelled crops
 FASHION_PHOTO = 0.6  # `ccp`: mostly young women from the front; as it stands it would teach that bias
+RENDERED_CROP = 0.25  # with as many renders as real crops a fifth of what is drawn
 USELESS_CROP = 0.3
 FAR_PERSON = 0.6  # unlabelled and under 80 px
 FAR_PX = 80
@@ -41,6 +43,8 @@ def training_set(store: CropStore, folder: Path, *, without: str | None = None) 
     opinions = teacher_of(folder, without=without)
     sampling = np.ones(len(store.keys))
     sampling[store.sources == "ccp"] = FASHION_PHOTO
+    sampling[is_research(store.sources)] = RESEARCH_CROP  # none are in the default store
+    sampling[store.rendered] = RENDERED_CROP
     sampling[store.quality == 1] = USELESS_CROP
     sampling[(store.quality == 0) & (store.heights < FAR_PX)] = FAR_PERSON
     return TrainingSet(

@@ -29,6 +29,9 @@ SOURCE_WEIGHTS: Mapping[str, float] = {
     "oi_mixed": 0.4,
     "oi_vehicles": 0.4,
     "ccp": 0.25,
+    "oi_people": 1.2,
+    "coco_nist": 1.0,
+    "coco_serverless": 1.0,
 }
 HALF_UP_TO = 176  # px; input sizes from here down read the half-size photos
 

@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 VAL_PERCENT = 12
 THUMB_SIDE = 16
 DUPLICATE_DISTANCE = 4.0  # mean absolute grey difference of two thumbnails that show the same photo
-SOURCES = ("human_oi_coco", "oi_streets", "oi_mixed", "oi_vehicles", "coco128", "tiny_coco", "ccp")
+SOURCES = (
+    "human_oi_coco",
+    "oi_streets",
+    "oi_mixed",
+    "oi_vehicles",
+    "coco128",
+    "tiny_coco",
+    "ccp",
+    "oi_people",
+    "coco_nist",
+    "coco_serverless",
+)
+UNHASHED = ("oi_streets", "ccp")  # their photos bear no name that another source could share
 PERSON_CLASS_COCO_JSON = 1
 
 
@@ -100,8 +112,7 @@ def _split(source: str, path: Path, stem: str, coco_val: set[str]) -> str:
     if stem in coco_val:
         return "unused"
     # The rule holds for a name in every source, so a val photo cannot come back through another collection.
-    hashed = source in {"human_oi_coco", "oi_mixed", "oi_vehicles", "coco128", "tiny_coco"}
-    if hashed and is_val_stem(stem):
+    if source not in UNHASHED and is_val_stem(stem):
         return "val" if source == "human_oi_coco" else "unused"
     return "train"
 
