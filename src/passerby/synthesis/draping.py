@@ -13,7 +13,8 @@ import numpy as np
 
 from .clothing import Topology, neighbour_mean, vertex_normals
 from .figure import BaseAssets, Floats, Indices, Points
-from .wardrobe import LEG_BONES
+
+LEG_BONES = (("thigh_l", "calf_l"), ("calf_l", "foot_l"), ("thigh_r", "calf_r"), ("calf_r", "foot_r"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class BaseAssets:
         texture_points: (T, 2) float32 in [0, 1], v upwards.
         triangles: name -> (F, 3) int32 vertex numbers (`body`, `tights`, `skirt`, `hair`, `l_eye`, `r_eye`).
         texture_triangles: name -> (F, 3) int32 rows of `texture_points`.
-        targets: name -> (vertex numbers (n,), offsets (n, 3) dm).
+        targets: name -> offsets (19158, 3) float32 dm.
         bone_names: 53 names, parents first. `bone_parent`: (53,) int16, -1 for the root.
         bone_heads, bone_tails: for each bone the vertices whose mean is that joint.
         weights: (19158, 53) float32 skinning weights, rows sum to 1.
@@ -48,7 +48,7 @@ class BaseAssets:
     texture_points: Points
     triangles: Mapping[str, Indices]
     texture_triangles: Mapping[str, Indices]
-    targets: Mapping[str, tuple[Indices, Points]]
+    targets: Mapping[str, Points]
     bone_names: tuple[str, ...]
     bone_parent: NDArray[np.int16]
     bone_heads: tuple[Indices, ...]
@@ -78,7 +78,7 @@ def load_base(folder: Path) -> BaseAssets:
             texture_points=base["vt"].astype(np.float32),
             triangles={name: base[f"tri_{name}"].astype(np.int32) for name in names},
             texture_triangles={name: base[f"triuv_{name}"].astype(np.int32) for name in names},
-            targets=_read_targets(folder / "targets.npz"),
+            targets=_read_targets(folder / "targets.npz", count=len(vertices)),
             bone_names=tuple(str(name) for name in base["bone_names"]),
             bone_parent=base["bone_parent"],
             bone_heads=tuple(row[row >= 0] for row in base["bone_head_verts"]),
@@ -87,13 +87,14 @@ def load_base(folder: Path) -> BaseAssets:
         )
 
 
-def _read_targets(path: Path) -> dict[str, tuple[Indices, Points]]:
+def _read_targets(path: Path, *, count: int) -> dict[str, Points]:
+    """Targets as dense offsets: 44 MB, and forty of them are added to a body in a millisecond instead of twenty."""
+    found = {}
     with np.load(path) as targets:
-        names = [key[:-2] for key in targets.files if key.endswith("|i")]
-        return {
-            name: (targets[f"{name}|i"].astype(np.int32), targets[f"{name}|d"].astype(np.float32) / 1000)
-            for name in names
-        }
+        for name in (key[:-2] for key in targets.files if key.endswith("|i")):
+            found[name] = np.zeros((count, 3), np.float32)
+            found[name][targets[f"{name}|i"]] = targets[f"{name}|d"].astype(np.float32) / 1000
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +127,7 @@ def shape_body(assets: BaseAssets, shape: BodyShape) -> Points:
     vertices = assets.vertices.copy()
     for name, weight in _target_weights(shape).items():
         if name in assets.targets:  # not every combination exists: it then has no effect, as in MakeHuman
-            rows, offsets = assets.targets[name]
-            vertices[rows] += np.float32(weight) * offsets
+            vertices += np.float32(weight) * assets.targets[name]
     return vertices
 
 

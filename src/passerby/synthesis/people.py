@@ -147,7 +147,7 @@ def _posed(rest: _Rest, transforms: Points, legs: draping.Legs, pose: figure.Pos
         points = draping.hang(points, fitting.joined, legs, gap=gap, sway=(0.12 * pose.sway, 0.3 * float(swing)))
     if mesh.thickness <= 0 or len(fitting.joined.rim) == 0:
         return replace(mesh, points=points)
-    rim = draping.rim_of(fitting.joined, len(points))
+    rim = fitting.rim
     edge = draping.edge_points(points, mesh.triangles, fitting.joined, rim, thickness=mesh.thickness)
     uv = np.zeros((len(fitting.piece.pattern) + 2 * len(rim.rows), 2), np.float32)
     return replace(
@@ -257,9 +257,9 @@ def _worn(wardrobe: Wardrobe, spec: PersonSpec, body: Points, heads: Points, dre
             items += worn.glasses(base, item, body)
         elif item.kind in ("backpack", "tote", "cross_bag"):
             if trunk is None:
-                layers = [(body[:BODY_VERTICES], base.triangles["body"], base.weights[:BODY_VERTICES])]
-                clothes = [r for r in dressed if r.mesh.part in ("upper", "lower", "coat", "dress", "skirt", "shorts")]
-                trunk = worn.torso(base, layers + [(r.mesh.points, r.mesh.triangles, r.weights) for r in clothes])
+                layers = [(r.mesh.points, r.mesh.triangles, r.weights) for r in dressed if r.mesh.part in OVER_TRUNK]
+                bare = (body[:BODY_VERTICES], base.triangles["body"], base.weights[:BODY_VERTICES])
+                trunk = worn.torso(base, layers or [bare])
             items += worn.worn_bag(wardrobe, item, heads, trunk)
     for rest in dressed:
         if rest.mesh.part == "hat" and rest.mesh.name in HAT_PARTS:
@@ -270,6 +270,7 @@ def _worn(wardrobe: Wardrobe, spec: PersonSpec, body: Points, heads: Points, dre
     return items
 
 
+OVER_TRUNK = ("upper", "inner", "lower", "coat", "dress", "skirt", "shorts")
 HAT_PARTS: dict[str, tuple[str, ...]] = {
     "cap": ("cap",),
     "bucket_hat": ("bucket_hat",),

@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 from . import clothing, figure
 from .clothing import Canonical, Piece, Topology
 from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
+from .draping import LEG_BONES, Rim, rim_of
 from .garments import CUTS as GARMENTS
 from .hair import CUTS as HAIR
 from .hulls import HULLS, hull_piece
 
-LEG_BONES = (("thigh_l", "calf_l"), ("calf_l", "foot_l"), ("thigh_r", "calf_r"), ("calf_r", "foot_r"))
 LEG_RINGS = 4  # places along a bone where a leg is measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """A piece with what each fit needs: `weights` (n, 53) for skinning, `joined` its neighbours, `corner_uv`."""
+    """A piece with what each fit needs: `weights` (n, 53) for skinning, `joined` its neighbours, `rim`, `corner_uv`."""
 
     piece: Piece
     weights: Points
     joined: Topology
+    rim: Rim
     corner_uv: Floats
 
 
@@ -96,10 +97,12 @@ class Wardrobe:
 def fitting(piece: Piece, base: BaseAssets) -> Fitting:
     """Prepare a piece for being fitted many times."""
     weights = clothing.fit_weights(piece, base.weights)
+    joined = clothing.topology(piece.triangles, len(piece.rows))
     return Fitting(
         piece=piece,
         weights=_hanging(weights, piece, base) if "skirt" in piece.name else weights,
-        joined=clothing.topology(piece.triangles, len(piece.rows)),
+        joined=joined,
+        rim=rim_of(joined, len(piece.rows)),
         corner_uv=piece.texture_points[piece.texture_triangles],
     )
 
