@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -24,9 +23,10 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from ..errors import ArgumentError, DatasetError, OutputError
+from ..errors import ArgumentError, OutputError
 from ..files import atomic_write, check_writable, encode_image
 from ..formats.strict_json import load_json
+from .assets import open_assets
 from .backgrounds import Backgrounds, find_photos
 from .crops import CropOptions, Stage, draw_crop
 from .dataset_writer import write_crop_set, write_street_set
@@ -159,29 +159,18 @@ def read_rows(output: Path, chunk: int, expected: int) -> list[dict[str, Any]] |
 _studio: _Studio | None = None  # of a worker process
 
 
-def _wardrobe(folder: Path | None) -> Wardrobe:
-    place = folder or (Path(os.environ["PASSERBY_ASSETS"]) if os.environ.get("PASSERBY_ASSETS") else None)
-    hint = "give --assets DIR or set PASSERBY_ASSETS; docs/synthesis.md says where the files come from"
-    if place is None:
-        raise DatasetError("dataset_missing", "no folder of bodies and clothes is given", hint=hint)
-    try:
-        return Wardrobe.open(place)
-    except FileNotFoundError:
-        raise DatasetError("dataset_missing", "no bodies and clothes here", input=str(place), hint=hint) from None
-
-
-def _open(recipe: Recipe, output: Path) -> _Studio:
+def _open(recipe: Recipe, output: Path, *, verify: bool = True) -> _Studio:
     cv2.setNumThreads(1)  # the processes share the cores already
     views = {name: share for name, share in recipe.frequencies.items() if name in VIEWS}
     crops = dataclasses.replace(recipe.crops, frequencies=views)
     stage = Stage(store=TextureStore(), backgrounds=Backgrounds(photos=recipe.photos), options=crops)
-    return _Studio(recipe=recipe, output=output, wardrobe=_wardrobe(recipe.assets), stage=stage)
+    return _Studio(recipe=recipe, output=output, wardrobe=open_assets(recipe.assets, verify=verify), stage=stage)
 
 
 def _start_worker(recipe: Recipe, output: Path) -> None:
     global _studio
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    _studio = _open(recipe, output)
+    _studio = _open(recipe, output, verify=False)
 
 
 def _render_in_worker(chunk: int, count: int) -> int:
@@ -233,6 +222,7 @@ def _rendered(studio: _Studio, missing: list[int], count: int, jobs: int) -> Ite
             studio.render(chunk, count)
             yield chunk
         return
+    before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         min(jobs, len(missing)),
         mp_context=multiprocessing.get_context("spawn"),
@@ -245,6 +235,10 @@ def _rendered(studio: _Studio, missing: list[int], count: int, jobs: int) -> Ite
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+    except BaseException:  # Ctrl-C too: a chunk takes seconds, and what it wrote without its rows is made again
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -257,7 +257,8 @@ def _paint(
             colour = pictures[rows]
             if look.pattern != "plain":
                 marks[rows] = fabric.paint(look, pattern)[1]
-        albedo[rows] = colour * np.float32(0.8 if look.material == "skin" else 1.0)
+        # pictures of skin are lit brightly: their albedo is a fifth lower
+        albedo[rows] = colour * np.array(look.tint, np.float32) * np.float32(0.8 if look.material == "skin" else 1.0)
         if look.material in ("cloth", "denim"):
             relief[rows] = fabric.height(look, pattern)
     return albedo.clip(0.0, 1.0), relief, marks

@@ -158,10 +158,12 @@ def _head(told: dict[str, int], seen: Evidence, worn: frozenset[str]) -> None:
     head = seen.band_share("head")
     if seen.sharp_px < READABLE_PX["pattern"] or seen.brightness < DARKEST["shape"]:
         return
-    hat = seen.part("hat", "hood")
-    if "hat" in worn:
-        told["hat"] = 1 if hat > 0.003 * seen.total else UNKNOWN
-    elif head > 0.5:
+    covered = (
+        seen.part("hat", "hood") > 0.003 * seen.total
+    )  # a hood worn up counts, as in the guide of labelling by eye
+    if "hat" in worn or covered:
+        told["hat"] = 1 if covered else UNKNOWN
+    elif head > 0.5 and not seen.part_whole("hood"):
         told["hat"] = 0
     if seen.sharp_px < READABLE_PX["glasses"] or abs((seen.yaw + 180) % 360 - 180) > 115:
         return
