@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label more crops by eye: draw sheets to look at, then gather what was written about them (docs/training-data.md).
+"""Label more crops by eye: draw sheets to look at, then gather what was written about them (labels/README.md).
 
     label_sheets.py draw   --persons persons.csv --photos DIR --sheets DIR      sheets NNN.png and index.csv
     label_sheets.py gather --sheets DIR --answers DIR --out labels.csv          a row for each answered crop

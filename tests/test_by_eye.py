@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
 from passerby.errors import DatasetError
-from passerby.training.shipped.attribute_data import row_targets
+from passerby.training.shipped.attribute_data import read_boxes, read_labelled, row_targets
 from passerby.training.shipped.attribute_labels import ATTRIBUTE_COLUMNS, COLOUR_WORDS, LABEL_COUNT
 from passerby.training.shipped.by_eye import CELL_HEIGHT, draw_sheet, read_answer, read_answers
 
+LABELS = Path(__file__).parents[1] / "labels"
 WHOLE = "17: q3 side female adult long trousers u=red l=blue coat handbag ?glasses"
 
 
@@ -75,6 +78,18 @@ def test_a_bad_line_is_named(line, what):
         read_answer(line, where="a.txt:4")
     assert caught.value.name == "dataset_invalid"
     assert "a.txt:4" in str(caught.value)
+
+
+def test_the_tables_of_this_project_can_be_learnt_from():
+    tables = [read_labelled(LABELS / name) for name in ("first.csv", "second.csv", "third.csv")]
+    rows = [row for table in tables for row in table]
+    assert len({row.id for row in rows}) == len(rows) > 7000
+    assert {row.split for row in tables[0]} == {"train", "val"}
+    assert {row.split for row in (*tables[1], *tables[2])} == {"train"}
+    val_photos = {row.key for row in rows if row.split == "val"}
+    assert not val_photos & {
+        row.key for row in (*tables[1], *tables[2], *read_boxes(LABELS / "persons.csv", min_height_px=60))
+    }
 
 
 def test_a_file_may_hold_remarks():

@@ -4,7 +4,7 @@
 A line of an answer reads `7: q3 side female adult long trousers u=red l=blue coat ?glasses`: crop 7 of the sheet, then
 tokens. Quality, view, gender, age, sleeves, lower garment and both colours are always given; anything else is absent
 when it is not named; `?` before a token says that it cannot be told. A crop of quality 1 needs no further token.
-docs/training-data.md has the rules people label by.
+labels/README.md has the rules people label by.
 """
 
 from __future__ import annotations
