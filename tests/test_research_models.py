@@ -147,6 +147,14 @@ def test_the_distribution_of_the_repository_holds_no_model_yet() -> None:
     assert all(model["licence"] == LICENCE for model in listed)
 
 
+@pytest.mark.parametrize("name", [catalogue.SHIPPED_ATTRIBUTES, catalogue.SHIPPED_DETECTOR])
+def test_no_shipped_model_is_a_research_model(name: str) -> None:
+    card = load_model(name).metadata.card
+    assert card["licence"] == "Apache-2.0" and not card.get("research_only")
+    data = json.dumps(card["data"]).lower()
+    assert "peta" not in data and "market" not in data
+
+
 def test_a_changed_file_is_refused(site: Path, tmp_path: Path) -> None:
     package = distribution(site)
     by_path(PACKAGE / "add_model.py").add_model(packed_model(tmp_path / "any.onnx"), package)
