@@ -181,6 +181,12 @@ def draw_things(rng: np.random.Generator, plan: Plan, wished: Mapping[str, float
     elif not in_hand and rng.random() < 0.04:
         carried.append(Carried(kind="phone", side=other))
         arms[other] = "phone_at_ear"
+    elif not in_hand and rng.random() < 0.02:
+        canopy = _bag_looks(rng)["bag"]
+        carried.append(
+            Carried(kind="umbrella", side=other, looks={"canopy": canopy}, size=float(rng.uniform(0.85, 1.1)))
+        )
+        arms[other] = "cup"
     elif not in_hand and plan.years > 66 and rng.random() < 0.15:
         carried.append(Carried(kind="stick", side=other))
         arms[other] = "stick"

@@ -38,11 +38,13 @@ def top(
     hang: float = 0.14,
     gap: float = 0.0,
     collared: bool = False,
+    sinks: bool = False,
 ) -> Cut:
     """A top from `hem` (canonical height) to the neck, with sleeves to arm coordinate `sleeve`.
 
     `hang` (dm) widens it towards the hem, so that it falls over the waistband. `depth` lowers the neckline, `gap` (dm)
-    opens the front; `collared` ends it lower round the neck, where a collar covers the edge.
+    opens the front; `collared` ends it lower round the neck, where a collar covers the edge; `sinks` draws the hem
+    in, so that it dives under the skirt of a coat or dress without a ledge.
     """
 
     def keep(c: Canonical) -> Field:
@@ -51,8 +53,10 @@ def top(
 
     def away(c: Canonical) -> Field:
         full = swell * (1 - 0.4 * np.clip(c.arm / 2, 0, 1)) + hang * np.clip((2.2 - c.y) / 2, 0, 1)
+        if sinks:
+            full = full * np.where(c.arm > 0.05, 1, np.clip((c.y - hem) / 0.6, 0, 1))
         if sleeve > 0.1:
-            return full
+            return np.asarray(full)
         return np.asarray(full * np.clip((sleeve - c.arm) * 3 + 0.3, 0.3, 1))  # an armhole lies close to the shoulder
 
     return Cut(region="tights", keep=keep, swell=away, smoothing=6, hides=lambda c: keep(c) - 0.1)
@@ -73,7 +77,11 @@ def trousers(*, leg: float, swell: float, flare: float) -> Cut:
     return Cut(
         region="tights",
         keep=lambda c: np.minimum(np.minimum(c.y - leg, 1.75 - c.y), (0.05 - c.arm) * 3),
-        swell=lambda c: swell + flare * np.clip((1.0 - c.y) / 8.5, 0, 1) + 0.05 * np.clip(1 - c.y, 0, 1),
+        # Close at the waist, where a top hangs over it.
+        swell=lambda c: (
+            (swell + 0.05 * np.clip(1 - c.y, 0, 1)) * np.clip(0.9 - 0.7 * c.y, 0.35, 1)
+            + flare * np.clip((1.0 - c.y) / 8.5, 0, 1)
+        ),
     )
 
 
@@ -125,8 +133,8 @@ def sole(*, heel: float = 0.0) -> Cut:
     """The sole of a boot; `heel` (dm) thickens it at the back."""
     return Cut(
         region="tights",
-        keep=lambda c: -7.95 - c.y,
-        swell=lambda c: 0.17 + heel * (c.z < 0.5),
+        keep=lambda c: -8.0 - c.y,
+        swell=lambda c: 0.11 + heel * (c.z < 0.5),
         smoothing=1,
         hides=_flat(-1.0),
     )
@@ -194,25 +202,25 @@ CUTS: dict[str, Cut] = {
     "pencil_skirt": skirt(hem=-3.5, flare=-0.1, waist=1.7, swell=0.14),
     "flared_skirt": skirt(hem=-3.9, flare=1.5, waist=1.7, swell=0.16),
     "long_skirt": skirt(hem=-6.7, flare=0.7, waist=1.75, swell=0.16),
-    "dress_top": top(hem=0.9, sleeve=0.55, swell=0.09, depth=0.6, hang=0.0),
-    "dress_top_bare": top(hem=0.9, sleeve=0.0, swell=0.08, depth=0.9, hang=0.0),
-    "dress_top_long": top(hem=0.9, sleeve=1.9, swell=0.1, depth=0.2, hang=0.0),
+    "dress_top": top(sinks=True, hem=0.9, sleeve=0.55, swell=0.09, depth=0.6, hang=0.0),
+    "dress_top_bare": top(sinks=True, hem=0.9, sleeve=0.0, swell=0.08, depth=0.9, hang=0.0),
+    "dress_top_long": top(sinks=True, hem=0.9, sleeve=1.9, swell=0.1, depth=0.2, hang=0.0),
     "dress_skirt": skirt(hem=-3.7, flare=1.1, waist=1.8, swell=0.15),
     "dress_skirt_short": skirt(hem=-2.0, flare=0.8, waist=1.8, swell=0.14),
     "dress_skirt_straight": skirt(hem=-3.4, flare=0.15, waist=1.8, swell=0.15),
     "dress_skirt_long": skirt(hem=-6.9, flare=0.9, waist=1.8, swell=0.15),
     "sash": band(low=1.45, high=1.95, swell=0.24),
     # coats
-    "coat_top": top(collared=True, hem=1.2, sleeve=1.97, swell=0.28, hang=0.06),
-    "coat_skirt": skirt(hem=-4.4, flare=0.5, waist=1.9, swell=0.37),
-    "coat_skirt_thigh": skirt(hem=-2.7, flare=0.4, waist=1.9, swell=0.37),
-    "coat_skirt_calf": skirt(hem=-5.8, flare=0.55, waist=1.9, swell=0.37),
-    "open_coat_top": top(collared=True, hem=1.2, sleeve=1.97, swell=0.3, depth=0.3, hang=0.06, gap=0.55),
-    "open_coat_skirt": skirt(hem=-4.2, flare=0.6, waist=1.9, swell=0.38, gap=0.6),
-    "down_coat_top": wrapped(top(collared=True, hem=1.2, sleeve=1.98, swell=0.48, hang=0.0), quilt=0.14),
-    "down_coat_skirt": wrapped(skirt(hem=-3.9, flare=0.15, waist=1.9, swell=0.5), quilt=0.14),
+    "coat_top": top(sinks=True, collared=True, hem=0.8, sleeve=1.97, swell=0.28, hang=0.06),
+    "coat_skirt": skirt(hem=-4.4, flare=0.5, waist=1.5, swell=0.37),
+    "coat_skirt_thigh": skirt(hem=-2.7, flare=0.4, waist=1.5, swell=0.37),
+    "coat_skirt_calf": skirt(hem=-5.8, flare=0.55, waist=1.5, swell=0.37),
+    "open_coat_top": top(sinks=True, collared=True, hem=0.8, sleeve=1.97, swell=0.3, depth=0.3, hang=0.06, gap=0.55),
+    "open_coat_skirt": skirt(hem=-4.2, flare=0.6, waist=1.5, swell=0.38, gap=0.6),
+    "down_coat_top": wrapped(top(sinks=True, collared=True, hem=0.8, sleeve=1.98, swell=0.48, hang=0.0), quilt=0.14),
+    "down_coat_skirt": wrapped(skirt(hem=-3.9, flare=0.15, waist=1.5, swell=0.5), quilt=0.14),
     "coat_collar": collar(height=0.35, swell=0.26),
-    "belt": band(low=1.2, high=1.75, swell=0.46),
+    "belt": band(low=1.2, high=1.75, swell=0.4),
     # necks
     "shirt_collar": collar(height=0.17, swell=0.17),
     "hood": collar(height=0.35, swell=0.32),

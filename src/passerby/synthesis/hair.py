@@ -57,7 +57,7 @@ def _moustache() -> Cut:
 
 
 CUTS: Mapping[str, Cut] = {
-    "buzz": replace(scalp(drop=1.1, slope=0.3, swell=0.02), smoothing=0),
+    "buzz": replace(scalp(drop=1.1, slope=0.3, swell=0.04), smoothing=0),
     "crop": replace(scalp(drop=1.15, slope=0.34, swell=0.09), smoothing=2),
     "full_crop": replace(scalp(drop=1.25, slope=0.4, swell=0.17), smoothing=2),
     "crown_ring": Cut(
@@ -77,7 +77,7 @@ CUTS: Mapping[str, Cut] = {
 
 # How dense hair is at its border and away from it, and over how many dm it grows so.
 COVER: Mapping[str, tuple[float, float, float]] = {
-    "buzz": (0.0, 0.8, 0.4),
+    "buzz": (0.0, 1.0, 0.5),
     "stubble": (0.1, 0.55, 0.25),
     "beard": (0.1, 1.0, 0.2),
     "goatee": (0.1, 0.95, 0.15),
@@ -86,7 +86,7 @@ COVER: Mapping[str, tuple[float, float, float]] = {
     "afro01": (0.85, 0.85, 1.0),
     "bob01": (1.0, 1.0, 1.0),
 }
-USUAL_COVER = (0.1, 1.0, 0.35)
+USUAL_COVER = (0.1, 1.0, 0.25)
 
 
 def cover(name: str, coordinates: Canonical, piece: Piece) -> Field:

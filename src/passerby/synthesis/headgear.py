@@ -102,7 +102,7 @@ def helmet_shell(crown: Points, *, kind: str) -> list[Solid]:
     y = tall * np.cos(v)
     if kind == "cycle":
         ridge = 0.07 * np.cos(5 * x / (half[0] + swell) * np.pi / 1.2) * np.cos(v)
-        x, y, z = x, y + ridge, z * 1.08 - 0.1 * np.sin(v)
+        x, y, z = x, y + ridge, z * 1.04 - 0.04 * np.sin(v)
     base = np.array([centre[0], high[1] + 0.22 - tall, centre[2]])
     tilt = 0.16 * z
     points = (np.stack([x, y + tilt, z], axis=-1).reshape(-1, 3) + base).astype(np.float32)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from .figure import Points
-from .solids import UP, Solid, moved, rounded_box, tube
+from .solids import UP, Solid, grid, moved, rounded_box, tube
 
 
 def held_box(left: Points, right: Points, forward: Points, *, size: tuple[float, float, float]) -> list[Solid]:
@@ -72,3 +72,17 @@ def bunch(hand: Points, *, size: float) -> list[Solid]:
     paper = rounded_box((1.5 * size, 2.4 * size, 1.5 * size), exponent=0.8, material="paper", taper=-0.6)
     bloom = rounded_box((2.1 * size, 1.2 * size, 2.1 * size), exponent=0.9, material="bloom")
     return [moved(paper, hand + UP * 0.9 * size), moved(bloom, hand + UP * 2.0 * size)]
+
+
+def umbrella(hand: Points, head: Points, *, size: float) -> list[Solid]:
+    """An open umbrella over the head, its handle in a posed hand."""
+    top = np.array([0.6 * head[0] + 0.4 * hand[0], head[1] + 3.4, 0.6 * head[2] + 0.4 * hand[2]], np.float32)
+    shaft = tube(np.linspace(hand - UP * 0.4, top, 6).astype(np.float32), radius=0.07, material="metal")
+    u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 33)[:-1], np.linspace(0, 0.5 * np.pi, 7))
+    ribs = 1 - 0.06 * np.abs(np.sin(4 * u)) * np.sin(v)  # the cloth sags between eight ribs
+    reach, rise = 5.0 * size, 1.5 * size
+    shape = np.stack(
+        [reach * ribs * np.sin(v) * np.cos(u), rise * np.cos(v) - rise, reach * ribs * np.sin(v) * np.sin(u)], -1
+    )
+    points = (shape.reshape(-1, 3) + top + UP * 0.15).astype(np.float32)
+    return [shaft, Solid(points=points, triangles=grid(7, 32, around=True), material="canopy")]

@@ -147,7 +147,7 @@ def _hair(low: float, face: float, gap: float) -> Hull:
     """Hair that falls to a height: free of the face, parted over the shoulders."""
 
     def keep(s: Spot) -> Field:
-        brow = s.y - 7.95 + 0.25 * np.clip(1 - s.z, 0, 1)
+        brow = s.y - 7.74 + 0.25 * np.clip(1 - s.z, 0, 1)
         side = face - s.z - 0.12 * np.clip(6.5 - s.y, 0, 4)
         return np.asarray(np.minimum(np.maximum(brow, side), s.y - low - 0.4 * np.abs(s.x)))
 

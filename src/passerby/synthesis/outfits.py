@@ -76,7 +76,7 @@ def _under(garment: Garment, hem: float) -> Garment:
     """Leave out the waistband that a hem covers; above a short top it is seen."""
     if garment.piece == "tights":
         return garment
-    return replace(garment, below=None if hem > 0.45 else min(hem + 0.6, 0.9))
+    return replace(garment, below=None if hem > 0.45 else min(hem + 0.45, 0.85))
 
 
 def _fabric(rng: np.random.Generator, plan: Plan, word: str, label: str | None, *, lower: bool = False) -> Look:
@@ -254,6 +254,8 @@ def _legs(rng: np.random.Generator, plan: Plan, *, tucked: bool) -> list[Garment
     if plan.legs == "skirt_dress":
         kinds = {"skirt": 0.3, "mini_skirt": 0.25, "pencil_skirt": 0.12, "flared_skirt": 0.18, "long_skirt": 0.15}
         look = replace(look, pattern="stripe" if plan.lower == "lower_stripe" else look.pattern)
+        if plan.long_coat:  # nothing wider than the coat over it
+            kinds = {"pencil_skirt": 1.0}
         skirt = _pick(rng, kinds)
         return [*_stockings(rng, skirt), Garment(piece=skirt, look=look, thickness=0.06)]
     if tucked:

@@ -214,7 +214,7 @@ def _seam(w: Where, low: float, high: float) -> Bools:
 
 
 def _side_stripe(w: Where) -> Layers:
-    return _layers(_seam(w, 0.0, 0.3))
+    return _layers(_seam(w, 0.0, 0.22))
 
 
 def _side_stripes(w: Where) -> Layers:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from . import clothing, figure
 from .clothing import Canonical, Piece, Topology
-from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
 from .draping import LEG_BONES, Rim, rim_of
+from .figure import BODY_VERTICES, BaseAssets, Floats, Indices, Points
 from .garments import CUTS as GARMENTS
 from .hair import CUTS as HAIR
 from .hulls import HULLS, hull_piece

@@ -45,6 +45,7 @@ PART_OF: Mapping[str, str] = {
     "phone": "held",
     "bunch": "held",
     "stick": "stick",
+    "umbrella": "umbrella",
     "glasses": "glasses",
     "round_glasses": "glasses",
     "fine_glasses": "glasses",
@@ -65,6 +66,7 @@ DEFAULT_LOOKS: Mapping[str, Look] = {
     "lid": Look(colour="#f4f4f2", material="plastic"),
     "phone": Look(colour="#101114", material="plastic"),
     "wood": Look(colour="#5b3b22", material="wood"),
+    "canopy": Look(colour="#1c2028"),
     "bloom": Look(colour="#c2445a", second="#f0c9d2", pattern="dots", period=0.3),
 }
 
@@ -222,5 +224,6 @@ def held(base: BaseAssets, item: Carried, here: Points, ground: float) -> list[I
         "phone": lambda: things.phone(palm(side) + UP * 0.3, to_face),
         "bunch": lambda: things.bunch(palm(side), size=size),
         "stick": lambda: things.stick(palm(side), ground=ground),
+        "umbrella": lambda: things.umbrella(palm(side), at("head"), size=size),
     }
     return [_item(item, solid) for solid in makers[item.kind]()] if item.kind in makers else []
