@@ -4,7 +4,8 @@
     python scripts/pack_model.py attributes final.npz card.json OUT.onnx
 
 `final.npz` holds arrays under Paddle's parameter names. `card.json` holds what the model card says in short
-(licence, data, recipe, figures), and for attributes `thresholds`, one for each label.
+(licence, data, recipe, figures), and for attributes `measured`: thresholds, ranges in which the model is uncertain and when
+a person cannot be judged, as `train_attributes.py finish` found them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from passerby.formats.onnx_file import write_onnx
 from passerby.models import pa100k
 from passerby.models.verify import with_probe
 from passerby.networks import pplcnet, ppyoloe
+from passerby.training.attributes.measured import with_parts
 
 
 def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: float) -> ModelMetadata:
@@ -40,16 +42,19 @@ def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: fl
 
 
 def attributes_metadata(name: str, card: dict[str, Any]) -> ModelMetadata:
-    return ModelMetadata(
+    measured = card.pop("measured")
+    labels = (*pa100k.LABELS, *pa100k.COLOUR_LABELS, pa100k.JUDGEMENT)
+    plain = ModelMetadata(
         kind="attributes",
         name=name,
         network="PP-LCNet",
         input=InputRecipe(height=256, width=192, interpolation="linear"),
-        labels=pa100k.LABELS + pa100k.COLOUR_LABELS,
-        thresholds=tuple(card.pop("thresholds")),
+        labels=labels,
+        thresholds=(0.5,) * len(labels),
         groups=pa100k.GROUPS + pa100k.COLOUR_GROUPS,
         card=card,
     )
+    return with_parts(plain, measured)
 
 
 def main() -> None:

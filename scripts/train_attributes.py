@@ -30,7 +30,7 @@ from passerby.training.shipped.attribute_features import TeacherFiles
 from passerby.training.shipped.attribute_first import first_weights
 from passerby.training.shipped.attribute_labels import LABEL_COUNT
 from passerby.training.shipped.attribute_loop import LoopOptions, Stage, load_checkpoint, run, start_run
-from passerby.training.shipped.attribute_report import calibrated, figures, thresholds
+from passerby.training.shipped.attribute_report import calibrated, decisions, figures
 from passerby.training.shipped.attribute_teach import store_features, teach
 from passerby.training.shipped.attribute_teacher import TeacherOptions
 from passerby.training.shipped.attribute_training_set import teacher_of, training_set
@@ -78,7 +78,7 @@ def features(args: argparse.Namespace) -> None:
 
 def teach_student(args: argparse.Namespace) -> None:
     """Train the ensemble and write its opinion."""
-    options = TeacherOptions(members=2, epochs=14)
+    options = TeacherOptions(members=args.members, epochs=14)
     report = teach(open_crops(args.work / "store"), args.work, options=options, without=args.without)
     logging.info("out_of_fold=%.4f val=%.4f", report["auc_out_of_fold"], report["auc_val"])
 
@@ -116,14 +116,16 @@ def finish(args: argparse.Namespace) -> None:
     with np.load(args.run / "average.npz") as stored:
         trained = {name: stored[name] for name in stored.files}
     weights, calibration = calibrated(trained, store)
-    limits = thresholds(weights, store, seed=args.seed)
+    parts, measured = decisions(weights, store)
+    limits = np.array(parts["thresholds"], np.float32)
     args.out.mkdir(parents=True, exist_ok=True)
     np.savez(args.out / "final.npz", **weights)
     report = {
         "sources": {str(source): int((store.sources == source).sum()) for source in np.unique(store.sources)},
         "research_only": bool(is_research(store.sources).any()),
         "calibration": calibration,
-        "thresholds": [round(float(v), 3) for v in limits],
+        "measured": parts,
+        "decisions": measured,
         "weights_sha256": hashlib.sha256((args.out / "final.npz").read_bytes()).hexdigest(),
         "figures": figures(weights, store, limits),
     }
@@ -147,6 +149,7 @@ def main() -> None:
     parser.add_argument("--first", type=Path, help=".onnx of a PP-LCNet x1.0 to start from; else from nothing")
     parser.add_argument("--weights", type=Path, help="average.npz of an earlier run to start from")
     parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="at the peak")
+    parser.add_argument("--members", type=int, default=2, help="perceptrons of the teacher for each fold")
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--without", metavar="SOURCE", help="hold a source out, to measure on it")
     parser.add_argument("--stages", nargs="+", default=STAGES, help=parse_stage.__doc__)

@@ -277,12 +277,6 @@ def test_platt_stays_near_the_identity_with_few_labels():
     assert bias == pytest.approx(0, abs=0.2)
 
 
-def test_thresholds_of_sure_probabilities_lie_between_them():
-    probabilities = np.array([[0.95]] * 10 + [[0.05]] * 10)
-    (threshold,) = metrics.thresholds_of_best_expected_f1(probabilities)
-    assert 0.05 < threshold < 0.95
-
-
 def test_folds_keep_a_photo_together():
     keys = np.array(["a", "b", "a", "c"] * 3)
     folds = fold_of(keys)

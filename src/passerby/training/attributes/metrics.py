@@ -132,22 +132,6 @@ def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArra
     return scales, biases
 
 
-def thresholds_of_best_expected_f1(
-    probabilities: NDArray[Any], *, lowest: float = 0.1, highest: float = 0.9
-) -> NDArray[np.float32]:
-    """(C,) thresholds whose F1 is best if the (N, C) calibrated probabilities are taken at their word.
-
-    Needs no labels: the expected number of true positives above a threshold is the sum of the probabilities there.
-    """
-    grid = np.linspace(lowest, highest, 81)
-    best = []
-    for p in probabilities.T:
-        chosen = p[:, None] > grid  # (N, 81)
-        f1 = 2 * (p[:, None] * chosen).sum(axis=0) / (chosen.sum(axis=0) + p.sum())
-        best.append(float(grid[int(f1.argmax())]))
-    return np.array(best, np.float32)
-
-
 def expected_calibration_error(probabilities: NDArray[Any], targets: NDArray[Any], *, bins: int = 10) -> float:
     """Mean gap between probability and share of positives, over equal-width bins, all known entries together."""
     known = targets >= 0

@@ -112,12 +112,17 @@ def _other_light(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
     return np.clip(x, 0, 255).astype(np.uint8)
 
 
-def _degraded(crop: NDArray[np.uint8], options: AugmentOptions, rng: np.random.Generator) -> NDArray[np.uint8]:
+def shrunk(crop: NDArray[np.uint8], height_px: int) -> NDArray[np.uint8]:
+    """The crop as it would be of a person of this height in the photo, at its old size."""
     height, width = crop.shape[:2]
+    small = cv2.resize(crop, (max(8, width * height_px // height), height_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _degraded(crop: NDArray[np.uint8], options: AugmentOptions, rng: np.random.Generator) -> NDArray[np.uint8]:
+    height = crop.shape[0]
     if rng.random() < options.shrink_chance:
-        low = int(rng.integers(min(options.smallest_height_px, height), height + 1))
-        small = cv2.resize(crop, (max(8, width * low // height), low), interpolation=cv2.INTER_AREA)
-        crop = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        crop = shrunk(crop, int(rng.integers(min(options.smallest_height_px, height), height + 1)))
     if rng.random() < options.blur_chance:
         crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.5, 1.0) * height / 100), np.uint8)
     if rng.random() < options.jpeg_chance:

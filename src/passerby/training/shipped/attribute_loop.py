@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from ...networks.torch.pplcnet import PPLCNet
 from ..attributes.losses import feature_loss, masked_soft_loss
-from .attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop
+from .attribute_augment import AugmentOptions, augmented_crop, network_input, plain_crop, shrunk
 from .attribute_data import CropStore
 
 
@@ -314,15 +314,21 @@ def predict_logits(
     *,
     size_hw: tuple[int, int],
     margin: tuple[float, float] = (0.0, 0.0),
+    seen_from_px: int | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float32]:
-    """(n, C) logits of stored crops in inference mode, cut at the box plus a margin, without augmentation."""
+    """(n, C) logits of stored crops in inference mode, cut at the box plus a margin, without augmentation.
+
+    `seen_from_px` shrinks every crop to that height first, as if the person were so small in the photo.
+    """
     network.eval()
     parts = []
     with torch.no_grad():
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
             crops = np.stack([plain_crop(store, int(i), size_hw=size_hw, margin=margin) for i in chosen])
+            if seen_from_px is not None:
+                crops = np.stack([shrunk(crop, seen_from_px) for crop in crops])
             x = torch.from_numpy(network_input(crops)).to(memory_format=torch.channels_last)
             parts.append(network(x).numpy())
     return np.concatenate(parts).astype(np.float32)

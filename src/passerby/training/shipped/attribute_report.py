@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From trained weights to weights that ship: calibration folded into the head, thresholds, and figures on val.
 
-Calibration and thresholds see photos that were kept from training, and unlabelled ones; val is only measured.
+Calibration, thresholds and what counts as uncertain come from photos kept from training; val is only measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...formats.metadata import InputRecipe, ModelMetadata
+from ...models.pa100k import JUDGEMENT
 from ...networks.torch.pplcnet import PPLCNet, load_weights
+from ..attributes.decisions import decision_bands
+from ..attributes.judgement import error_by_height
+from ..attributes.measured import measure_decisions, parts_of
 from ..attributes.metrics import (
     LabelFigures,
     expected_calibration_error,
@@ -21,16 +26,25 @@ from ..attributes.metrics import (
     group_accuracy,
     label_figures,
     mean_auc,
-    thresholds_of_best_expected_f1,
 )
 from .attribute_data import CropStore
 from .attribute_features import LABELLED_MARGIN
-from .attribute_labels import ATTRIBUTE_COUNT, COLOUR_OUTPUTS, LABEL_COUNT, LABELS, LOWER_COLOUR, UPPER_COLOUR
+from .attribute_labels import (
+    ATTRIBUTE_COUNT,
+    COLOUR_OUTPUTS,
+    GROUPS,
+    JUDGEMENT_OUTPUT,
+    LABEL_COUNT,
+    LABELS,
+    LOWER_COLOUR,
+    UPPER_COLOUR,
+)
 from .attribute_loop import predict_logits
 
 INPUT_HW = (256, 192)
-UNLABELLED_FOR_THRESHOLDS = 1500
 SMALL_PX = 100
+SEEN_FROM_PX = (16, 24, 32, 48, 64, 96, 144)
+WORST_ERROR = 0.35  # balanced error, guessing has 0.5: persons of a height with more are not judged
 
 
 def network_of(weights: Mapping[str, NDArray[Any]]) -> PPLCNet:
@@ -63,17 +77,50 @@ def calibrated(weights: Mapping[str, NDArray[Any]], store: CropStore) -> tuple[d
     }
 
 
-def thresholds(weights: Mapping[str, NDArray[Any]], store: CropStore, *, seed: int) -> NDArray[np.float32]:
-    """(C,) thresholds with the best expected F1 over crops whose labels the network never saw.
+def decisions(weights: Mapping[str, NDArray[Any]], store: CropStore) -> tuple[dict[str, Any], dict[str, Any]]:
+    """When the model says yes, no or nothing, measured on the crops kept from training.
 
-    Probabilities are taken at their word, which is what calibration is for: a few hundred labelled crops would be
-    too few for the rare labels.
+    What small persons do to it is measured on the same crops shrunk to `SEEN_FROM_PX`: few are so small by themselves.
+
+    Returns:
+        the measured parts of a model's description (`measured.parts_of`), and figures for the card.
     """
-    unlabelled = np.flatnonzero(~store.is_val & (store.quality == 0))
-    count = min(UNLABELLED_FOR_THRESHOLDS, len(unlabelled))
-    drawn = np.random.default_rng(seed).choice(unlabelled, count, replace=False)
-    rows = np.concatenate([np.flatnonzero(store.calibration & store.labelled), np.sort(drawn)])
-    return thresholds_of_best_expected_f1(sigmoid(predict_logits(network_of(weights), store, rows, size_hw=INPUT_HW)))
+    network = network_of(weights)
+    rows = np.flatnonzero(store.calibration & store.judged)
+    usable = rows[store.quality[rows] >= 2]
+    probabilities = sigmoid(predict_logits(network, store, rows, size_hw=INPUT_HW))
+    targets = store.targets[rows]
+    seen, known, heights = [], [], []
+    for height in SEEN_FROM_PX:
+        chosen = usable[store.heights[usable] >= height]
+        seen.append(sigmoid(predict_logits(network, store, chosen, size_hw=INPUT_HW, seen_from_px=height)))
+        known.append(store.targets[chosen])
+        heights.append(np.full(len(chosen), height))
+    limits = decision_bands(probabilities, targets).thresholds
+    by_height = error_by_height(
+        np.concatenate(seen)[:, :JUDGEMENT_OUTPUT],
+        np.concatenate(known)[:, :JUDGEMENT_OUTPUT],
+        np.concatenate(heights),
+        thresholds=limits[:JUDGEMENT_OUTPUT],
+        edges_px=SEEN_FROM_PX,
+    )
+    described, found = measure_decisions(
+        description(limits), probabilities, targets, heights=by_height, worst=WORST_ERROR, judge=JUDGEMENT.id
+    )
+    return parts_of(described), {"crops": len(rows), **found}
+
+
+def description(limits: NDArray[Any]) -> ModelMetadata:
+    """The shipped attribute model without card, probe and measured parts."""
+    return ModelMetadata(
+        kind="attributes",
+        name="passerby-attributes",
+        network="PP-LCNet",
+        input=InputRecipe(height=INPUT_HW[0], width=INPUT_HW[1], interpolation="linear"),
+        labels=LABELS,
+        thresholds=tuple(float(v) for v in limits),
+        groups=GROUPS,
+    )
 
 
 def figures(weights: Mapping[str, NDArray[Any]], store: CropStore, limits: NDArray[np.float32]) -> dict[str, Any]:
