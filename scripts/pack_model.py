@@ -4,8 +4,8 @@
     python scripts/pack_model.py attributes final.npz card.json OUT.onnx
 
 `final.npz` holds arrays under Paddle's parameter names. `card.json` holds what the model card says in short
-(licence, data, recipe, figures), and for attributes `measured`: thresholds, ranges in which the model is uncertain and when
-a person cannot be judged, as `train_attributes.py finish` found them.
+(licence, data, recipe, figures), and for attributes `measured`: thresholds, ranges in which the model is uncertain,
+and when a person cannot be judged, as `train_attributes.py finish` found them.
 """
 
 from __future__ import annotations
