@@ -154,9 +154,17 @@ def test_without_a_margin_the_likeliest_is_said_and_equal_ones_are_not() -> None
     assert decide(rows, rules)[:, 3:6].tolist() == [[NO, YES, NO], [UNCERTAIN, UNCERTAIN, NO]]
 
 
-@given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=6, max_size=6), min_size=1, max_size=20))
-def test_laws_of_all_decisions(rows: list[list[float]]) -> None:
-    p, rules = np.array(rows, np.float32), rules_of(METADATA)
+def test_without_measurement_a_threshold_that_is_not_reached_is_a_no() -> None:
+    """However high somebody set it: what the others of the group say is no evidence then."""
+    rules = rules_of(dataclasses.replace(PLAIN, thresholds=(0.5, 0.25, 0.5, 0.9, 0.9, 0.9, 0.5)))
+    assert decide(np.array([[0, 0, 0, 0.1, 0.85, 0.1, 0]], np.float32), rules)[0, 3:6].tolist() == [NO, NO, NO]
+
+
+@given(st.integers(0, 2**32))
+def test_laws_of_all_decisions(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = rng.random((int(rng.integers(1, 20)), 6)).round(int(rng.integers(0, 4))).astype(np.float32)
+    rules = rules_of(METADATA)
     got = decide(p, rules)
     assert np.isin(got, (YES, NO, UNCERTAIN)).all()
     age = got[:, 3:]
@@ -185,7 +193,8 @@ def test_more_probability_never_turns_towards_no(a: float, b: float, x: float, y
 
 def test_nobody_and_no_label_are_fine() -> None:
     assert decide(np.zeros((0, 6), np.float32), rules_of(METADATA)).shape == (0, 6)
-    nothing = Rules(thresholds=np.zeros(0), yes_from=np.zeros(0), no_to=np.zeros(0), groups=())
+    zero = np.zeros(0, np.float32)
+    nothing = Rules(thresholds=zero, yes_from=zero, no_to=zero, measured=zero > 0, groups=())
     assert decide(np.zeros((2, 0), np.float32), nothing).shape == (2, 0)
 
 

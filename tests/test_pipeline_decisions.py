@@ -163,6 +163,12 @@ def test_who_cannot_be_judged_is_flagged_and_nothing_about_them_is_sure(
             assert person.labels == ()
 
 
+def test_nobody_is_decided_about_nobody(pipeline: Pipeline) -> None:
+    nobody = pipeline.classify(tiny.picture(), [])
+    assert nobody.persons == ()
+    assert nobody.decisions.shape == (0, 25)
+
+
 def test_a_person_below_our_own_guess_is_judged_when_the_model_was_measured_there(pipeline: Pipeline) -> None:
     """32 px is what a note says of models that nobody measured."""
     (person,) = pipeline.classify(tiny.picture(), [[100, 100, 108, 150]]).persons

@@ -39,12 +39,14 @@ class Rules:
         thresholds: (C,) float32; strictly above is towards yes.
         yes_from, no_to: (C,) float32; a yes needs the first or more, a no the second or less. Infinite where the
             model is never sure.
+        measured: (C,) whether the range of uncertainty was measured, and so the probability means what it says.
         groups: places of the members of each exclusive group, and its margin.
     """
 
     thresholds: Scores
     yes_from: Scores
     no_to: Scores
+    measured: NDArray[np.bool_]
     groups: tuple[tuple[NDArray[np.intp], float], ...]
 
 
@@ -61,6 +63,7 @@ def rules_of(metadata: ModelMetadata) -> Rules:
         thresholds=thresholds,
         yes_from=np.where(measured & (high >= 1), never, high),
         no_to=np.where(measured & (low <= 0), -never, low),
+        measured=measured,
         groups=tuple(
             (np.array([i for i, label in enumerate(labels) if label.group == group.id], np.intp), group.margin or 0.5)
             for group in metadata.groups
@@ -74,8 +77,8 @@ def decide(probabilities: Probabilities, rules: Rules) -> Decisions:
 
     Alone, a label is a yes above its threshold and from `yes_from` on, a no up to both its threshold and `no_to`, else
     uncertain. Of an exclusive group the likeliest member, if it is a yes and far enough ahead of the next, is the only
-    yes and denies the others. If not, nobody is a yes, and the likeliest is uncertain as long as the members together
-    say that one of them holds.
+    yes and denies the others. If not, nobody is a yes, and the likeliest, where that was measured, is uncertain as long
+    as the members together say that one of them holds.
 
     Args:
         probabilities: (N, C) calibrated.
@@ -87,11 +90,11 @@ def decide(probabilities: Probabilities, rules: Rules) -> Decisions:
     said[above & (probabilities >= rules.yes_from)] = YES
     said[~above & (probabilities <= rules.no_to)] = NO
     for members, margin in rules.groups:
-        said[:, members] = _agreed(probabilities[:, members], said[:, members], margin)
+        said[:, members] = _agreed(probabilities[:, members], said[:, members], rules.measured[members], margin)
     return said
 
 
-def _agreed(probabilities: Probabilities, said: Decisions, margin: float) -> Decisions:
+def _agreed(probabilities: Probabilities, said: Decisions, measured: NDArray[np.bool_], margin: float) -> Decisions:
     """The decisions of one exclusive group (N, K) made to fit together."""
     rows = np.arange(len(probabilities))
     best = probabilities.argmax(axis=1)
@@ -100,7 +103,7 @@ def _agreed(probabilities: Probabilities, said: Decisions, margin: float) -> Dec
     others[rows, best] = 0
     second = others.max(axis=1)
     wins = (said[rows, best] == YES) & (first > second) & (first >= margin * (first + second))
-    open_ = (said[rows, best] != NO) | (probabilities.sum(axis=1) > EVEN)
+    open_ = (said[rows, best] != NO) | (measured[best] & (probabilities.sum(axis=1) > EVEN))
     out = np.where(wins[:, None], NO, np.where(said == YES, UNCERTAIN, said)).astype(np.int8)
     out[rows, best] = np.where(wins, YES, np.where(open_, UNCERTAIN, NO))
     return out
