@@ -1,5 +1,5 @@
 # Each target is one line; the work is in scripts/, which run without make too.
-.PHONY: help setup demo test test-train test-all check format clean
+.PHONY: help setup demo test test-train test-all models check format clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ test-train: ## run the tests of training, with torch, in .venv-train
 
 test-all: ## run all tests, slow ones too
 	@sh scripts/test.sh -m "slow or not slow"
+
+models: ## train the shipped models again (about a day on 2 cores; docs/training-log.md says with what)
+	@sh scripts/make_models.sh
 
 check: ## formatting, lint, types: what CI demands
 	@sh scripts/check.sh
