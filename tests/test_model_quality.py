@@ -404,7 +404,14 @@ def test_the_hand_written_part_of_each_shipped_model_is_whole(kind: str) -> None
         assert f"## {part}" in text or f"| {part}" in text
 
 
-def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(("words", "said"), [("attributs", "is no part"), ("--most peta=none", "is not like peta=500")])
+def test_words_that_mean_nothing_are_refused(words: str, said: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
-        command.arguments(["attributs"])
-    assert "is no part" in capsys.readouterr().err
+        command.arguments(words.split())
+    assert said in capsys.readouterr().err
+
+
+def test_a_research_set_can_be_sampled(drawn: Path) -> None:
+    content, text = run(drawn, "places", "--most", "peta=2")
+    assert content["parts"]["places"]["peta"]["summary"]["crops"] == 4
+    assert "4 of 6 pictures" in text

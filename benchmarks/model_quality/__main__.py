@@ -57,13 +57,27 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=HERE / "figures.json", help="what is written; default %(default)s")
     parser.add_argument("--page", type=Path, default=DOCS / "model-quality.md", help="the page whose tables are filled")
     parser.add_argument("--cache", type=Path, help="folder that keeps probabilities, under the hash of the model")
-    parser.add_argument("--most", type=int, help="at most so many crops of each PETA sub-set, 4 x of Market")
+    parser.add_argument(
+        "--most",
+        nargs="+",
+        default=[],
+        type=_limit,
+        metavar="SET=N",
+        help="at most N crops of peta (of each sub-set) or market1501, drawn by a fixed seed; default all",
+    )
     parser.add_argument("--resamples", type=int, default=300, help="draws of the bootstrap; default %(default)s")
     args = parser.parse_args(words)
     unknown = [name for name in args.part if name not in (*PARTS, "page")]
     if unknown:
         parser.error(f"{unknown[0]!r} is no part: {', '.join(PARTS)}, page")
     return args
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in ("peta", "market1501") or not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like peta=500 or market1501=2000")
+    return name, int(number)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -76,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         research=args.research,
         teachers=tuple(args.teachers),
         cache=args.cache,
-        most=args.most,
+        most=dict(args.most),
         resamples=args.resamples,
     )
     about = {"attributes": models.about(inputs.attributes), "detector": models.about(inputs.detector)}

@@ -284,8 +284,12 @@ def cost_table(content: Json, previous: Json | None) -> str:
 
 
 def made_table(content: Json, previous: Json | None) -> str:
-    """Which models and versions, and when."""
+    """Which models and versions, when, and how much of a set was left out."""
     rows = []
+    for name, part in (get(content, "parts", PLACES) or {}).items():
+        whole, taken = get(part, "pictures_in_set"), get(part, "summary", "crops")
+        if whole and taken and taken < whole:
+            rows.append([f"`{name}`", f"{taken} of {whole} pictures, drawn by a fixed seed"])
     for model in content["models"].values():
         rows.append([f"`{model['name']}`", f"{model['bytes'] / 1e6:.2f} MB, {model['parameters']:,} numbers"])
         rows.append(["its identity (graph, weights, description without card)", f"`{model['identity'][:32]}`"])

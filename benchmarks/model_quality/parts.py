@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Inputs:
             what is not there.
         teachers: folders with their files.
         cache: folder of kept probabilities, or None.
-        most: at most so many crops of each sub-set of PETA, and four times as many of Market-1501.
+        most: name of a research set to the most crops of it, or of each of its sub-sets; all of a set without one.
         resamples: draws of the bootstrap.
     """
 
@@ -44,7 +44,7 @@ class Inputs:
     research: Path | None = None
     teachers: tuple[Path, ...] = ()
     cache: Path | None = None
-    most: int | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
     resamples: int = 300
 
 
@@ -199,8 +199,8 @@ def attribute_teacher(inputs: Inputs, ours: Scored, crops: CropSet, *, root: Pat
 def places(inputs: Inputs) -> Part:
     """Part B: PETA, all and by sub-set, and Market-1501; nothing of them was learnt from."""
     return {
-        "peta": or_absent(lambda: _place(inputs, _peta(inputs), inputs.most)),
-        "market1501": or_absent(lambda: _place(inputs, _market(inputs), inputs.most and 4 * inputs.most)),
+        "peta": or_absent(lambda: _place(inputs, _peta(inputs))),
+        "market1501": or_absent(lambda: _place(inputs, _market(inputs))),
     }
 
 
@@ -214,9 +214,9 @@ def _market(inputs: Inputs) -> CropSet:
     return research_sets.market1501(research / "market1501" / "train", table)
 
 
-def _place(inputs: Inputs, whole: CropSet, most: int | None) -> Part:
+def _place(inputs: Inputs, whole: CropSet) -> Part:
     research = _folder(inputs.research, "--research")
-    crops = crop_sets.sampled(whole, most, group="subset")
+    crops = crop_sets.sampled(whole, inputs.most.get(whole.name), group="subset")
     everything, heights = scored(inputs.attributes, crops, root=research, cache=inputs.cache)
     attributes, colours = attribute_ids(inputs.attributes, everything.label_ids)
     answers = everything.labels(attributes)
