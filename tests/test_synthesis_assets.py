@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from passerby.errors import DatasetError
-from passerby.synthesis import assets
+from passerby.synthesis import assets, convert_assets
 
 from .conftest import shared
 
@@ -56,3 +59,83 @@ def test_a_changed_file_is_found(tmp_path: Path) -> None:
         assets.open_assets(tmp_path)
     assert caught.value.name == "dataset_invalid"
     assert assets.open_assets(tmp_path, verify=False).skins
+
+
+# ---- making the folder from the public files
+
+SQUARE = """# a square and a triangle apart from it
+v 0 0 0
+v 1 0 0
+v 1 1 0
+v 0 1 0
+v 5 5 5
+v 6 5 5
+v 5 6 5
+vt 0 0
+vt 1 0
+vt 1 1
+vt 0 1
+g cloth
+f 1/1 2/2 3/3 4/4
+f 5/1 6/2 7/3
+"""
+FIT = """name square
+x_scale 10 11 2.0
+z_depth 50
+verts 0
+1 2 3 0.25 0.25 0.5 0.1 0.2 0.3
+material some.mhmat
+4 5 6 1 0 0 0 0 0
+7
+8
+9
+10
+11
+
+delete_verts
+3 5 - 8
+12
+"""
+
+
+def test_a_fitted_piece_is_read(tmp_path: Path) -> None:
+    arrays = convert_assets.convert_piece(FIT, SQUARE)
+    assert arrays["tri"].tolist() == [[0, 1, 2], [0, 2, 3], [4, 5, 6]]
+    assert arrays["triuv"].tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2]]
+    assert arrays["ref"][:3].tolist() == [[1, 2, 3], [4, 5, 6], [7, 7, 7]]
+    assert arrays["wt"][2].tolist() == [1, 0, 0]
+    assert arrays["off"][0] == pytest.approx([0.1, 0.2, 0.3])
+    assert arrays["scale"].tolist() == [[10, 11, 2], [-1, -1, 1], [-1, -1, 1]]
+    assert arrays["delete_verts"].tolist() == [3, 5, 6, 7, 8, 12]
+    assert arrays["component"].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    convert_assets.write_arrays(tmp_path / "clothes/square.npz", arrays)
+    with np.load(tmp_path / "clothes/square.npz") as again:
+        assert all((again[name] == array).all() for name, array in arrays.items())
+
+
+def test_targets_are_kept_in_thousandths_without_rows_that_do_nothing(tmp_path: Path) -> None:
+    for name in ("height/male-old", "proportions/male-young", "universal-male-baby-maxmuscle-maxweight"):
+        path = tmp_path / f"{name}.target.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(b"# a comment\n3 .5 0 -.25\n9 0 0.0001 0\n"))
+    arrays = convert_assets.convert_targets(tmp_path)
+    assert set(arrays) == {"height/male-old|i", "height/male-old|d"}
+    assert arrays["height/male-old|i"].tolist() == [3]
+    assert arrays["height/male-old|d"].tolist() == [[500, 0, -250]]
+
+
+def test_pictures_are_scaled_with_their_alpha_and_pointers_are_told(tmp_path: Path) -> None:
+    picture = np.zeros((64, 128, 4), np.uint8)
+    picture[:, 64:] = 255
+    (tmp_path / "hair.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    assert convert_assets.write_picture(tmp_path / "hair.png", tmp_path / "hair.webp", side=32)
+    small = cv2.imdecode(np.fromfile(tmp_path / "hair.webp", np.uint8), cv2.IMREAD_UNCHANGED)
+    assert small.shape == (16, 32, 4)
+    assert small[8, 4, 3] == 0
+    assert small[8, 28, 3] == 255
+    (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    assert not convert_assets.write_picture(tmp_path / "pointer.png", tmp_path / "pointer.webp", side=32)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match="no picture"):
+        convert_assets.write_picture(tmp_path / "broken.png", tmp_path / "broken.webp", side=32)
+    assert sorted(path.name for path in tmp_path.glob("*.webp")) == ["hair.webp"]
