@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ def suggest_labels(folder: Path, *, output: Path, options: SuggestOptions | None
     check_empty(output)
     classifier, detector = _networks(options)
     walk = _Walk(options, classifier, detector)
-    pool = _Pool(options, classifier.metadata)
+    pool = _Pool(options, walk.metadata)
     for person in walk.persons(folder):
         pool.add(person)
     if not pool.persons:
@@ -149,7 +149,7 @@ def suggest_labels(folder: Path, *, output: Path, options: SuggestOptions | None
     chosen, worth = pool.chosen()
     files = write_suggestions(
         (_suggestion(person, float(value)) for person, value in zip(chosen, worth, strict=True)),
-        metadata=classifier.metadata,
+        metadata=walk.metadata,
         output=output,
     )
     shares = np.mean([p.mean for p in chosen], axis=0)
@@ -162,7 +162,7 @@ def suggest_labels(folder: Path, *, output: Path, options: SuggestOptions | None
         left_out=walk.left_out,
         expected_yes={
             label.id: (float(pool.expected[i] / pool.seen), float(shares[i]))
-            for i, label in enumerate(classifier.metadata.labels)
+            for i, label in enumerate(walk.metadata.labels)
         },
         files=files,
     )
@@ -186,6 +186,17 @@ def _loaded(model: str | Path | None, kind: Kind) -> LoadedModel:
     return load_model(Path(model).stem, Path(model), kind=kind)
 
 
+def _attributes_of(metadata: ModelMetadata) -> ModelMetadata:
+    """Without the output that judges the crop as a whole: nobody is asked to label that."""
+    places = metadata.attribute_places
+    return replace(
+        metadata,
+        labels=tuple(metadata.labels[i] for i in places),
+        thresholds=tuple(metadata.thresholds[i] for i in places),
+        judgement=None,
+    )
+
+
 class _Walk:
     """Goes through the pictures once and counts what it sees. For one thread."""
 
@@ -195,7 +206,8 @@ class _Walk:
         self._options = options
         self._classifier = classifier
         self._detector = detector
-        metadata = classifier.metadata
+        self.metadata = metadata = _attributes_of(classifier.metadata)
+        self._places = list(classifier.metadata.attribute_places)
         self._thresholds = np.array(metadata.thresholds, np.float32)
         self._exclusive = [
             [i for i, label in enumerate(metadata.labels) if label.group == group.id]
@@ -240,7 +252,7 @@ class _Walk:
             pixels = image if box is None else crop(image, box)
             if pixels.shape[0] < (1 if box is None else self._options.smallest_px) or pixels.shape[1] < 1:
                 continue
-            views = self._classifier.probabilities(views_of(pixels))  # (V, C)
+            views = self._classifier.probabilities(views_of(pixels))[:, self._places]  # (V, C)
             yield _Person(
                 source=frame.input_path or "",
                 stem=frame.output_stem if box is None else f"{frame.output_stem}_{number}",

@@ -226,7 +226,7 @@ def draw_batch(data: TrainingSet, stage: Stage, options: LoopOptions, rng: np.ra
         torch.from_numpy(~data.store.rendered[rows]),
     )
     if rng.random() < options.mix_chance:
-        return mixed(batch, torch.from_numpy(rng.permutation(len(rows))), float(rng.beta(*[options.mix_beta] * 2)))
+        return mixed(batch, torch.from_numpy(rng.permutation(len(rows))), rng.beta(options.mix_beta, options.mix_beta))
     return batch
 
 
