@@ -122,6 +122,15 @@ def classification(name: str) -> dict[str, Any]:
     return {"pipeline_name": "pedestrian_attribute_recognition", "SubModules": {"Classification": stage}}
 
 
+def test_names_of_the_catalogue_are_found_without_looking_round() -> None:
+    """What looks through installed distributions takes a while to import: only a foreign name may cost that."""
+    name = catalogue.SHIPPED_ATTRIBUTES
+    code = f"import sys; from passerby.models.catalogue import find; find({name!r})"
+    code += "; print('importlib.metadata' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_a_name_without_its_distribution_says_what_is_missing(site: Path) -> None:
     with pytest.raises(ModelError, match=r"passerby-research-models .*research only.* not installed") as caught:
         catalogue.find(NAME)

@@ -13,7 +13,6 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -71,6 +70,9 @@ def installed_models() -> tuple[InstalledModel, ...]:
 
 def _announced() -> list[tuple[str, str]]:
     """(distribution, package) of each entry point, in the order of the names."""
+    # a twentieth of a second to import, and most starts name a model of the catalogue
+    from importlib import metadata
+
     points = metadata.entry_points(group=GROUP)
     return sorted({(point.dist.name if point.dist else point.name, point.value) for point in points})
 
