@@ -69,12 +69,8 @@ def told(figure: Figure, heading: float, *, hide: tuple[float, float] = (0, 0), 
     visible = np.ones(layer.parts.shape, bool)
     rows = [round(share * len(visible)) for share in hide]
     visible[rows[0] : rows[1]] = False
-    whole, seen, marked_whole, marked_seen = count_pixels(layer, visible)
     evidence = Evidence(
-        whole=whole,
-        seen=seen,
-        marked_whole=marked_whole,
-        marked_seen=marked_seen,
+        **count_pixels(layer, visible),
         yaw=heading,
         sharp_px=190.0,
         brightness=0.4,
@@ -111,6 +107,12 @@ def test_a_hidden_head_makes_hat_and_glasses_unknown(figure: Figure) -> None:
     labels = told(figure, 0, hide=(0.0, 0.2))
     assert labels["hat"] == labels["glasses"] == -1
     assert labels["trousers"] == 1
+
+
+def test_a_print_in_the_colour_of_the_cloth_is_not_told(wardrobe: Wardrobe) -> None:
+    top = Garment(piece="long_tee", look=Look(colour="#802020", second="#84231f", third="#7f2121", pattern="logo"))
+    spec = dataclasses.replace(SPEC, garments=(SPEC.garments[0], top, SPEC.garments[2]), carried=())
+    assert told(scene.pack(build_person(wardrobe, spec)), 0)["upper_logo"] != 1
 
 
 def test_a_bag_behind_something_is_unknown_not_absent(figure: Figure) -> None:

@@ -196,7 +196,7 @@ def exposed(rng: np.random.Generator, scene: Floats, light: Light) -> tuple[Floa
         dark = float(rng.uniform(0.12, 0.42))
         scene = scene * dark * np.array([1.1, 1.0, 0.85], np.float32)
         return scene.astype(np.float32), np.full(3, dark * float(rng.uniform(0.7, 1.6)), np.float32)
-    brightness = float(np.clip(mean.mean() / 0.27, 0.28, 1.5) ** 0.75 * np.exp(rng.normal(0, 0.22)))
+    brightness = float(np.clip(mean.mean() / 0.27, 0.4, 1.5) ** 0.75 * np.exp(rng.normal(0, 0.22)))
     cast = (mean / max(float(mean.mean()), 1e-3)) ** 0.25  # what is around colours the light a little
     return scene, np.asarray(brightness * cast / max(_level(light), 0.2), np.float32)
 
@@ -240,16 +240,12 @@ def _evidence(
     layer: Layer, visible: NDArray[np.bool_], figure: Figure, camera: Camera, view: View, sensor: Sensor, scene: Floats
 ) -> Evidence:
     fine = np.repeat(np.repeat(visible, layer.fine, axis=0), layer.fine, axis=1)
-    whole, seen, marked_whole, marked_seen = count_pixels(layer, fine)
     towards = camera.position - figure.points.mean(axis=0)
     bearing = float(np.degrees(np.arctan2(towards[0], towards[2])))
     there = (layer.alpha > 0.5) & visible
     bright = float(to_srgb(scene[there] * sensor.exposure).mean()) if there.any() else 0.0
     return Evidence(
-        whole=whole,
-        seen=seen,
-        marked_whole=marked_whole,
-        marked_seen=marked_seen,
+        **count_pixels(layer, fine),
         yaw=(figure.yaw - bearing + 180) % 360 - 180,
         sharp_px=view.native_px / float(np.hypot(1.0, sensor.smear_px / 2)),
         brightness=bright,

@@ -44,6 +44,7 @@ BAG_PLACES = {
 READABLE_PX = {"shape": 34.0, "pattern": 55.0, "detail": 80.0, "glasses": 105.0}
 # Mean sRGB of the visible person below which nothing of the kind can be told.
 DARKEST = {"shape": 0.075, "pattern": 0.09, "colour": 0.17}
+LEAST_CONTRAST = 0.09  # of a pattern's colours
 SIDE_DEGREES, DOUBT_DEGREES = (45.0, 135.0), 7.0
 
 
@@ -54,6 +55,7 @@ class Evidence:
     Attributes:
         whole, seen: (P, B) of parts and bands, without anything in front and uncut, and as it is in the picture.
         marked_whole, marked_seen: (P,) px of parts that show their pattern's sign.
+        contrast: (P,) how much the colours of a sign differ from each other or from the rest of the part, 0..1 sRGB.
         yaw: degrees between the trunk's direction and the way to the camera, in [-180, 180).
         sharp_px: height of the whole person over the spread of a point; what is smaller is not readable.
         brightness: mean sRGB of the visible person, 0..1.
@@ -64,6 +66,7 @@ class Evidence:
     seen: NDArray[np.float64]
     marked_whole: NDArray[np.float64]
     marked_seen: NDArray[np.float64]
+    contrast: NDArray[np.float64]
     yaw: float
     sharp_px: float
     brightness: float
@@ -90,8 +93,8 @@ class Evidence:
         return float(self.seen.sum() / max(self.total, 1e-9))
 
 
-def count_pixels(layer: Layer, visible: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
-    """The four tables of `Evidence` from a layer's fine pictures. visible: (H*fine, W*fine) bool."""
+def count_pixels(layer: Layer, visible: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """The five tables of `Evidence` by name, from a layer's fine pictures. visible: (H*fine, W*fine) bool."""
     size = (len(PARTS) + 1, len(BANDS) + 1)
     codes = layer.parts.astype(np.int64) * size[1] + layer.bands
     there = layer.parts > 0
@@ -103,7 +106,25 @@ def count_pixels(layer: Layer, visible: NDArray[np.bool_]) -> tuple[NDArray[np.f
     def marked(where: NDArray[np.bool_]) -> NDArray[np.float64]:
         return np.asarray(np.bincount(layer.parts[where & layer.marks], minlength=size[0]) * share, np.float64)
 
-    return table(there), table(there & visible), marked(there), marked(there & visible)
+    return {
+        "whole": table(there),
+        "seen": table(there & visible),
+        "marked_whole": marked(there),
+        "marked_seen": marked(there & visible),
+        "contrast": _contrast(layer, there & visible),
+    }
+
+
+def _contrast(layer: Layer, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    found = np.zeros(len(PARTS) + 1)
+    for part in np.unique(layer.parts[where & layer.marks]):
+        mine = where & (layer.parts == part)
+        sign = np.sqrt(layer.albedo[mine & layer.marks])  # sRGB is nearly a root
+        rest = np.sqrt(layer.albedo[mine & ~layer.marks])
+        found[part] = sign.std(axis=0).max()
+        if len(rest):
+            found[part] = max(found[part], np.abs(sign.mean(axis=0) - rest.mean(axis=0)).max())
+    return found
 
 
 def view_of(yaw: float) -> str | None:
@@ -168,7 +189,7 @@ def _head(told: dict[str, int], seen: Evidence, worn: frozenset[str]) -> None:
     if seen.sharp_px < READABLE_PX["glasses"] or abs((seen.yaw + 180) % 360 - 180) > 115:
         return
     if "glasses" in worn:
-        told["glasses"] = 1 if seen.part("glasses") >= 3 else UNKNOWN
+        told["glasses"] = 1 if seen.part("glasses") >= 4 and seen.brightness > 0.12 else UNKNOWN
     elif seen.part("eyes") > 0.6 and head > 0.6:
         told["glasses"] = 0
 
@@ -222,10 +243,11 @@ def _pattern(name: str, parts: frozenset[str], seen: Evidence, figure: Figure, v
     fine = name in ("upper_stripe", "upper_plaid") and period_px < 2.5
     rows = [PART_IDS[part] for part in parts]
     marked, whole = seen.marked_seen[rows].sum(), seen.marked_whole[rows].sum()
-    enough = max(5.0, (0.10 if name in ("upper_stripe", "upper_plaid", "upper_splice") else 0.012) * visible)
-    if marked >= enough and not fine:
+    contrast = seen.contrast[rows].max() * min(1.0, seen.brightness / 0.2)
+    enough = max(8.0, (0.10 if name in ("upper_stripe", "upper_plaid", "upper_splice") else 0.012) * visible)
+    if marked >= enough and contrast >= LEAST_CONTRAST and not fine:
         return 1
-    return 0 if whole < 0.2 * enough else UNKNOWN
+    return 0 if whole < 0.2 * enough or seen.contrast[rows].max() < 0.25 * LEAST_CONTRAST else UNKNOWN
 
 
 def _bags(told: dict[str, int], seen: Evidence, worn: frozenset[str]) -> None:
