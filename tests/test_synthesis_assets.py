@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -59,6 +61,32 @@ def test_a_changed_file_is_found(tmp_path: Path) -> None:
         assets.open_assets(tmp_path)
     assert caught.value.name == "dataset_invalid"
     assert assets.open_assets(tmp_path, verify=False).skins
+
+
+def test_a_folder_with_a_list_of_its_own_is_held_to_it(tmp_path: Path) -> None:
+    source = shared("data/makehuman")
+    digests = {}
+    for name in assets.checksums():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if "shoes" not in name:
+            (tmp_path / name).symlink_to(source / name)
+            digests[name] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    listed = tmp_path / "checksums.json"
+    listed.write_text(json.dumps({"sha256": digests}))
+    assert assets.open_assets(tmp_path).skins
+    listed.write_text(json.dumps({"sha256": {name: digests[name] for name in ("base.npz", "targets.npz")}}))
+    (tmp_path / "skins").rename(tmp_path / "no skins")
+    with pytest.raises(DatasetError, match=r"no skins/\*\.webp"):
+        assets.open_assets(tmp_path)
+    (tmp_path / "no skins").rename(tmp_path / "skins")
+    listed.write_text(json.dumps({"sha256": digests | {"base.npz": "0" * 64}}))
+    with pytest.raises(DatasetError, match=r"1 files are not the listed ones \(base\.npz\)"):
+        assets.open_assets(tmp_path)
+    for broken in ("[]", "{", '{"sha256": {}}'):
+        listed.write_text(broken)
+        with pytest.raises(DatasetError, match=r"checksums\.json") as caught:
+            assets.open_assets(tmp_path)
+        assert caught.value.name == "dataset_invalid"
 
 
 # ---- making the folder from the public files

@@ -4,15 +4,17 @@
     python -m passerby.synthesis.convert_assets MPFB2 MAKEHUMAN-ASSETS MAKEHUMAN OUT
 
 The first three arguments are checkouts of mpfb2, makehuman-assets and makehuman of github.com/makehumancommunity, the
-second with its Git-LFS pictures. All that is read is CC0 1.0; the layout that is written is described in `docs/synthesis.md`.
-Numbers are those of `checksums.json`'s files; pictures are scaled and packed anew, so their bytes are not
-(`assets.open_assets(..., verify=False)`). Lengths are decimetres.
+second with its Git-LFS pictures. All that is read is CC0 1.0; the layout that is written stands in docs/synthesis.md.
+Meshes and numbers come out as in the folder of the package's `checksums.json`; pictures are scaled and packed anew, so
+the new folder gets a `checksums.json` of its own, which `assets.open_assets` goes by. Lengths are decimetres.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -219,14 +221,21 @@ def convert(mpfb2: Path, assets: Path, makehuman: Path, out: Path) -> list[str]:
         target = out / group / mhclo.stem
         obj = mhclo.with_suffix(".obj").read_text("utf-8")
         write_arrays(target.with_suffix(".npz"), convert_piece(mhclo.read_text("utf-8"), obj))
-        for picture in (mhclo.with_name(f"{mhclo.stem}{tail}.png") for tail in ("_diffuse", "")):
-            if picture.is_file() and not write_picture(picture, target.with_suffix(".webp"), side=SIDES[group]):
-                left_out.append(picture.name)
+        pictures = [mhclo.with_name(f"{mhclo.stem}{tail}.png") for tail in ("_diffuse", "")]
+        found = [p for p in pictures if p.is_file()]
+        side = SIDES[group]
+        left_out += [p.name for p in found if not write_picture(p, target.with_suffix(".webp"), side=side)]
     for group, folder in (("skins", assets / "base/skins/textures"), ("eyes", eyes / "materials")):
         pictures = [p for p in sorted(folder.glob("*.png")) if group == "eyes" or "skinned" in p.stem]
         named = {p: out / group / f"{p.stem}.webp" for p in pictures}
         left_out += [p.name for p, target in named.items() if not write_picture(p, target, side=SIDES[group])]
+    atomic_write(out / "checksums.json", json.dumps({"licence": "CC0-1.0", "sha256": _digests(out)}, indent=1).encode())
     return left_out
+
+
+def _digests(out: Path) -> dict[str, str]:
+    written = (path for path in sorted(out.rglob("*")) if path.suffix in (".npz", ".webp"))
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
 
 
 def _group(stem: str) -> str | None:

@@ -68,7 +68,7 @@ def sample_person(rng: np.random.Generator, *, frequencies: Mapping[str, float],
         beard=head.beard,
         brows=f"eyebrow{rng.integers(1, 13):03d}",
         face=_face(rng),
-        eyes="brown_eye" if tone != "light" or rng.random() < 0.5 else str(rng.choice(EYES)),
+        eyes="brown_eye" if tone != "light" or rng.random() < 0.5 else str(rng.choice(assets.eyes)),
         attributes=_labels(plan, worn, age, (*things.labels, *head.labels)),
         upper_colour=plan.upper_colour,
         lower_colour=plan.upper_colour if any(part_of(g) == "dress" for g in garments) else plan.lower_colour,
@@ -79,9 +79,6 @@ def _pose(rng: np.random.Generator, years: float, things: accessorizing.Things, 
     pose = draw_pose(rng, years=years, arms=things.arms, looks_at_hands=things.looked_at)
     narrow = any(word in garment.piece for garment in garments for word in ("long_skirt", "skirt_long", "pencil"))
     return replace(pose, stride=min(pose.stride, 0.6)) if narrow else pose  # a narrow skirt allows short steps only
-
-
-EYES = ("blue_eye", "green_eye", "grey_eye", "brownlight_eye")
 
 
 def _age(rng: np.random.Generator, wished: Mapping[str, float]) -> str:

@@ -48,6 +48,7 @@ class Wardrobe:
     body_uv: Floats
     leg_rings: tuple[tuple[Indices, ...], ...]
     skins: tuple[str, ...] = ()
+    eyes: tuple[str, ...] = ()
     _pieces: dict[str, Piece] = field(default_factory=dict, repr=False)
     _fittings: dict[tuple[str, float | None], Fitting] = field(default_factory=dict, repr=False)
 
@@ -63,6 +64,7 @@ class Wardrobe:
             body_uv=base.texture_points[base.texture_triangles["body"]],
             leg_rings=_leg_rings(base),
             skins=tuple(sorted(path.stem for path in (folder / "skins").glob("*.webp"))),
+            eyes=tuple(sorted(path.stem for path in (folder / "eyes").glob("*.webp"))),
         )
 
     def piece(self, name: str) -> Piece:
