@@ -127,7 +127,8 @@ def absences(part: Any) -> list[str]:
     """Every reason why something in a part was not measured."""
     if not isinstance(part, dict):
         return []
-    own = [part["absent"]] if isinstance(part.get("absent"), str) else []
+    absent = part.get("absent")
+    own = [absent] if isinstance(absent, str) else list(absent.values()) if isinstance(absent, dict) else []
     return sorted({*own, *(line for value in part.values() for line in absences(value))})
 
 

@@ -42,4 +42,4 @@ def absent_line(part: Any) -> str:
     """What to say instead of a table, "" for a part that was measured."""
     if part is None:
         return "not measured: nobody ran this part"
-    return f"not measured: {part['absent']}" if isinstance(part, Mapping) and "absent" in part else ""
+    return f"not measured: {part['absent']}" if isinstance(get(part, "absent"), str) else ""

@@ -157,8 +157,13 @@ def colour_table(content: Json, previous: Json | None) -> str:
     return markdown(["", "crops", "right when likeliest", *previous_title, "AUC", "AP"], rows)
 
 
-def group_table(*paths: tuple[str, ...], title: str, cluster: str) -> Callable[[Json, Json | None], str]:
-    """A table of summaries: the whole of each path, or of its groups, one row each."""
+def group_table(
+    *paths: tuple[str, ...], title: str, cluster: str, shared: bool = True
+) -> Callable[[Json, Json | None], str]:
+    """A table of summaries: the whole of each path, or of its groups, one row each.
+
+    `shared` adds the mean over the labels that count in every group.
+    """
 
     def table(content: Json, previous: Json | None) -> str:
         rows = []
@@ -174,7 +179,8 @@ def group_table(*paths: tuple[str, ...], title: str, cluster: str) -> Callable[[
                 rows.append(_summary_cells(f"`{name}`", summary, before(previous, *steps, "mean_auc")))
         previous_title = ["previous"] if previous else []
         head = [title, "crops", cluster, "mean AUC (labels)", "95 %", *previous_title, "mA at 0.5"]
-        return markdown([*head, "mA at thresholds", "calibration error", "mean AUC, shared labels"], rows)
+        head += ["mA at thresholds", "calibration error", "mean AUC, shared labels"]
+        return markdown(head, rows) if shared else markdown(head[:-1], [row[:-1] for row in rows])
 
     return table
 
@@ -314,7 +320,12 @@ TABLES: Mapping[str, Callable[[Json, Json | None], str]] = {
     "gaps": gap_table,
     "decisions": decision_table,
     "places": group_table(
-        (PLACES, "peta"), (PLACES, "peta", "by_subset"), (PLACES, "market1501"), title="place", cluster="persons"
+        (PLACES, "peta"),
+        (PLACES, "peta", "by_subset"),
+        (PLACES, "market1501"),
+        title="place",
+        cluster="persons",
+        shared=False,
     ),
     "place labels": place_label_table,
     "detection": detection_table,
