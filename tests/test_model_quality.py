@@ -17,7 +17,8 @@ import passerby
 from benchmarks.model_quality import __main__ as command
 from benchmarks.model_quality import attribute_figures, crop_sets, detection_figures, models, page, photo_sets
 from benchmarks.model_quality import research_sets as research
-from benchmarks.model_quality.parts import three_states
+from benchmarks.model_quality.three_states import judged, three_states
+from passerby.formats.metadata import Judgement
 from passerby.formats.onnx_file import write_onnx
 from passerby.models.load import LoadedModel, load_model
 from passerby.training.attributes import metrics
@@ -338,6 +339,27 @@ def test_what_is_left_open_and_what_is_wrong_where_it_is_sure(drawn: Path) -> No
     assert hat["uncertain"] == pytest.approx(1 - sure.mean(), abs=1e-4)
     if sure.any():
         assert hat["wrong_where_sure"] == pytest.approx(((p > threshold) != (truth == 1))[sure].mean(), abs=1e-4)
+
+
+def test_whom_the_model_will_not_judge(drawn: Path) -> None:
+    crops = crop_sets.by_eye(drawn / "photos", [drawn / "labels.csv"])
+    low = np.array([pixels.shape[0] < 250 for pixels in models.crops_of(crops)])
+    crops = replace(crops, groups={**crops.groups, "quality": np.where(low, "1", "3")})
+    model = load_model("passerby-attributes")
+    model = replace(model, metadata=replace(model.metadata, judgement=Judgement(min_height_px=250)))
+    found = judged(model, crops, root=drawn, cache=None)
+    assert found["by_quality"]["1"] == {"crops": int(low.sum()), "flagged": 1}
+    assert found["by_quality"]["3"] == {"crops": int((~low).sum()), "flagged": 0}
+    assert found["auc"] is None  # no output of its own
+    places = range(26)
+    said = models.OurClassifier(model).probabilities(list(models.crops_of(crops)))[:, places]
+    wrong = (said > np.array(model.metadata.thresholds)[places]) != crops.table(model_ids(model)[:26])
+    assert found["wrong"]["flagged"] == pytest.approx(wrong[low].mean(), abs=1e-4)
+    assert found["wrong"]["others"] == pytest.approx(wrong[~low].mean(), abs=1e-4)
+
+
+def model_ids(model: LoadedModel) -> list[str]:
+    return [label.id for label in model.metadata.labels]
 
 
 WRITTEN = {

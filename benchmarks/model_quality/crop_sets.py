@@ -81,8 +81,8 @@ def sampled(crops: CropSet, most: int | None, *, group: str, seed: int = 11) -> 
     )
 
 
-def by_eye(photos: Path, labels: Sequence[Path]) -> CropSet:
-    """The val split of the crops that were labelled by eye, without the useless ones (quality 1).
+def by_eye(photos: Path, labels: Sequence[Path], *, least_quality: int = 2) -> CropSet:
+    """The val split of the crops that were labelled by eye; useless ones (quality 1, no labels) only when asked for.
 
     Args:
         photos: folder with one folder a source.
@@ -91,7 +91,7 @@ def by_eye(photos: Path, labels: Sequence[Path]) -> CropSet:
         AbsentError: a table, or a photo that it names, is not there.
     """
     rows = {row.id: row for path in _tables(labels) for row in read_labelled(path)}
-    val = [row for row in rows.values() if row.split == "val" and row.quality >= 2]
+    val = [row for row in rows.values() if row.split == "val" and row.quality >= least_quality]
     missing = sorted({row.photo for row in val if not (photos / row.photo).is_file()})
     if missing or not val:
         happened = f"{len(missing)} photos of the by-eye val split, {missing[0]} first" if missing else "val rows"
@@ -100,6 +100,7 @@ def by_eye(photos: Path, labels: Sequence[Path]) -> CropSet:
     targets = {label.id: table[:, column] for column, label in enumerate(LABELS)}
     groups = {
         "source": np.array([row.photo.split("/")[0] for row in val]),
+        "quality": np.array([str(row.quality) for row in val]),
         "gender": _named(targets, {"female": ("female", 1), "male": ("female", 0)}),
         "age": _named(targets, {age: (age, 1) for age in ("age_under_18", "age_18_60", "age_over_60")}),
     }

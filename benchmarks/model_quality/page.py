@@ -230,6 +230,18 @@ def decision_table(content: Json, previous: Json | None) -> str:
     return markdown(["label", "known", "uncertain", "wrong where sure", "wrong by the plain threshold"], rows)
 
 
+def judgement_table(content: Json, previous: Json | None) -> str:
+    """Whom the model will not judge."""
+    part = get(content, "parts", EYE, "judgement")
+    if not part:
+        return absent_line(get(content, "parts", EYE)) or "The model judges everybody."
+    rows = [[f"quality {q}", str(row["crops"]), number(row["flagged"])] for q, row in part["by_quality"].items()]
+    wrong = [number(part["wrong"][name]) for name in ("flagged", "others")]
+    rows.append(["decisions that are wrong, of flagged crops and of the others", "", " and ".join(wrong)])
+    rows.append(["AUC of the output that judges, useless crops against the others", "", number(part["auc"])])
+    return markdown(["", "crops", "flagged"], rows)
+
+
 def place_label_table(content: Json, previous: Json | None) -> str:
     """AUC of each label in the other places beside the by-eye val split."""
     sets = {"by-eye val": ("parts", EYE), "PETA": ("parts", PLACES, "peta")}
@@ -319,6 +331,7 @@ TABLES: Mapping[str, Callable[[Json, Json | None], str]] = {
     "people": group_table((EYE, "by_gender"), (EYE, "by_age"), title="looks", cluster="photos"),
     "gaps": gap_table,
     "decisions": decision_table,
+    "judgement": judgement_table,
     "places": group_table(
         (PLACES, "peta"),
         (PLACES, "peta", "by_subset"),

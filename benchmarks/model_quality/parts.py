@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from passerby import decisions
 from passerby.models.load import LoadedModel
 
 from . import crop_sets, models, photo_sets, research_sets, teachers
 from .attribute_figures import Scored, colour_accuracy, figures, gaps, rounded
 from .crop_sets import AbsentError, CropSet
 from .detection_figures import detection_figures
+from .three_states import COLOUR_GROUPS, judged, three_states
 
 Part = dict[str, Any]
-COLOUR_GROUPS = ("upper_colour", "lower_colour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,42 +115,16 @@ def by_eye(inputs: Inputs) -> Part:
         "over 60 and 18 to 60": gaps(answers, age == "age_over_60", age == "age_18_60", resamples=count),
     }
     part["decisions"] = three_states(inputs.attributes, crops, root=photos, cache=inputs.cache)
+    part["judgement"] = _judgement(inputs, photos)
     part["teacher"] = or_absent(lambda: attribute_teacher(inputs, everything, crops, root=photos))
     return part
 
 
-def three_states(model: LoadedModel, crops: CropSet, *, root: Path, cache: Path | None) -> Part:
-    """How often the model says yes, no, uncertain, and how often it is wrong where it is sure; nothing without ranges.
-
-    Returns:
-        `labels`, a row for each attribute that carries a range of uncertainty, and `mean`, over their known entries.
-    """
-    rules, places = decisions.rules_of(model.metadata), list(model.metadata.attribute_places)
-    labels = [model.metadata.labels[i] for i in places]
-    probabilities, _ = models.describe(models.OurClassifier(model), crops, root=root, cache_folder=cache)
-    said = decisions.decide(probabilities[:, places], rules)
-    truth = crops.table([label.id for label in labels])
-    plain = probabilities[:, places] > rules.thresholds
-    rows = [
-        {"label": label.id, **_states(said[:, [i]], truth[:, [i]], plain[:, [i]])}
-        for i, label in enumerate(labels)
-        if label.uncertain is not None and label.group not in COLOUR_GROUPS
-    ]
-    chosen = [i for i, label in enumerate(labels) if any(row["label"] == label.id for row in rows)]
-    mean = _states(said[:, chosen], truth[:, chosen], plain[:, chosen]) if rows else {}
-    return {"labels": rows, "mean": mean}
-
-
-def _states(said: Any, truth: Any, plain: Any) -> Part:
-    """Over the known entries of (N, K): share uncertain, wrong where sure, wrong by the plain threshold."""
-    known = truth >= 0
-    sure = known & (said != decisions.UNCERTAIN)
-    return {
-        "known": int(known.sum()),
-        "uncertain": rounded(1 - sure.sum() / max(known.sum(), 1)),
-        "wrong_where_sure": rounded((said != truth)[sure].mean()) if sure.any() else None,
-        "wrong_by_threshold": rounded((plain != (truth == 1))[known].mean()) if known.any() else None,
-    }
+def _judgement(inputs: Inputs, photos: Path) -> Part:
+    if inputs.attributes.metadata.judgement is None:
+        return {}
+    everyone = crop_sets.by_eye(photos, inputs.labels, least_quality=1)
+    return judged(inputs.attributes, everyone, root=photos, cache=inputs.cache)
 
 
 def _by_group(answers: Scored, names: Any, resamples: int, *, order: Sequence[str] = ()) -> dict[str, Part]:
