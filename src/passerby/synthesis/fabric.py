@@ -102,7 +102,7 @@ def paint(look: Look, pattern: Floats) -> tuple[Floats, Bools]:
             wear = wear + 0.25 * np.exp(-((where.y + 1.8) ** 2) / 5) * (where.z > 0)
         albedo = albedo * wear[:, None]
     elif look.material == "hair" and look.texture is None:
-        albedo = albedo * (0.6 + 0.8 * strands(pattern))[:, None]
+        albedo = albedo * (0.45 + 1.1 * strands(pattern))[:, None]
     for detail in look.details:
         _sew(detail, where, albedo)
     if look.skirt_line:
@@ -133,8 +133,10 @@ def _sew(detail: str, w: Where, albedo: Floats) -> None:
 
 
 def height(look: Look, pattern: Floats) -> Floats:
-    """The relief of a surface, (k,) float32 dm outwards: folds, quilted channels, ribs of a knit."""
+    """The relief of a surface, (k,) float32 dm outwards: folds, quilted channels, ribs of a knit, strands."""
     where = _where(look, pattern)
+    if look.material == "hair" and look.texture is None:
+        return np.asarray(0.09 * strands(pattern), np.float32)
     if look.material not in ("cloth", "denim") or look.relief == "none":
         return np.zeros(len(pattern), np.float32)
     du, dv = where.shift

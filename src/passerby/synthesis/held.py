@@ -23,9 +23,13 @@ def held_box(left: Points, right: Points, forward: Points, *, size: tuple[float,
 
 def cup(hand: Points) -> list[Solid]:
     """A paper cup with a lid, upright in a posed hand."""
-    body = rounded_box((0.8, 1.1, 0.8), exponent=0.7, material="paper", taper=-0.2)
-    lid = rounded_box((0.92, 0.16, 0.92), exponent=0.6, material="lid")
-    return [moved(body, hand), moved(lid, hand + UP * 0.58)]
+    wall = np.linspace(-0.55 * UP, 0.55 * UP, 4)
+    body = tube(wall, radius=0.37, material="paper", sides=16)
+    widths = np.repeat(np.linspace(0.82, 1.14, 4), 16)[:, None] ** np.array([1, 0, 1])  # narrower at its foot
+    cone = Solid(points=(body.points * widths).astype(np.float32), triangles=body.triangles, material="paper")
+    lid = tube(np.linspace(0.52 * UP, 0.66 * UP, 2), radius=0.45, material="lid", sides=16)
+    top = rounded_box((0.88, 0.1, 0.88), exponent=0.6, material="lid")
+    return [moved(cone, hand), moved(lid, hand), moved(top, hand + UP * 0.66)]
 
 
 def phone(hand: Points, facing: Points) -> list[Solid]:

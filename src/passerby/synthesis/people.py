@@ -236,11 +236,11 @@ def _under_hat(rest: _Rest, wardrobe: Wardrobe, spec: PersonSpec) -> _Rest:
 
 def _over_clothes(rest: _Rest, dressed: list[_Rest]) -> _Rest:
     """Let long hair lie on the clothes instead of inside them."""
-    low = rest.mesh.pattern[:, 1] < 5.9
+    low = rest.mesh.pattern[:, 1] < 6.35
     if rest.mesh.part != "hair" or not low.any():
         return rest
     points = rest.mesh.points.copy()
-    share = np.clip((5.9 - rest.mesh.pattern[low, 1:2]) / 0.8, 0, 1)
+    share = np.clip((6.35 - rest.mesh.pattern[low, 1:2]) / 0.4, 0, 1)
     for layer in (r.mesh for r in dressed if r.mesh.part in ("upper", "coat", "dress") and "collar" not in r.mesh.name):
         pushed = clothing.push_out(points[low], layer.points, layer.triangles, gap=0.1)
         points[low] += share * (pushed - points[low])
