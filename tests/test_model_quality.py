@@ -170,17 +170,6 @@ def test_tags_of_peta_become_labels(tmp_path: Path) -> None:
     assert (man["age_over_60"], man["female"], man["front"], man["back"]) == (1, 0, 1, 0)
 
 
-def test_fields_of_market_become_labels() -> None:
-    fields = dict.fromkeys(research._market_names(), 1) | {"clothes": 2, "down": 2, "age": 2, "upgray": 2, "up": 2}
-    labels = research.market_labels(fields)
-    assert (labels["shorts"], labels["trousers"], labels["skirt_dress"]) == (1, 0, 0)
-    assert (labels["short_sleeve"], labels["long_sleeve"], labels["female"]) == (1, 0, 0)
-    assert (labels["age_under_18"], labels["age_18_60"], labels["age_over_60"]) == (-1, -1, 0)
-    assert (labels["upper_grey"], labels["upper_black"], labels["lower_black"]) == (1, 0, -1)
-    dressed = research.market_labels(fields | {"clothes": 1, "age": 1})
-    assert (dressed["shorts"], dressed["skirt_dress"], dressed["age_under_18"]) == (0, 1, 1)
-
-
 def test_a_sample_takes_so_many_of_each_group_and_the_same_again() -> None:
     names = np.array(["a"] * 30 + ["b"] * 3)
     crops = crop_sets.CropSet(
