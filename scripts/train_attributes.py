@@ -71,6 +71,7 @@ def features(args: argparse.Namespace) -> None:
         lite0_xml=args.teachers / "lite0.xml",
         lite1_xml=args.teachers / "lite1.xml",
         reid_xml=args.teachers / "reid-0288.xml",
+        crossroad_xml=args.teachers / "crossroad-0230.xml",
         picodet=args.teachers / "picodet-s-416",
     )
     store_features(open_crops(args.work / "store"), files, args.work, threads=args.threads)

@@ -27,17 +27,19 @@ _STD_RGB = np.array([0.229, 0.224, 0.225], np.float32)
 PARTS_HW = (320, 192)  # a person at the size of which head and legs are cut
 PART_SIDE = 160
 HEAD, LEGS = slice(0, 112), slice(160, 320)  # rows of that
+CROSSROAD_HW, CROSSROAD_OUTPUT = (160, 80), "453"
 _PICODET_STAGES = ("reshape2_3.tmp_0", "reshape2_15.tmp_0", "reshape2_19.tmp_0")  # strides 8, 16, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherFiles:
-    """Where the frozen networks lie: OpenVINO IR of two EfficientNet-Lite and of the re-identification net, ncnn
-    files of PicoDet-S (without the ending)."""
+    """Where the frozen networks lie: OpenVINO IR of two EfficientNet-Lite, of the re-identification net and of the
+    attribute net crossroad-0230, ncnn files of PicoDet-S (without the ending)."""
 
     lite0_xml: Path
     lite1_xml: Path
     reid_xml: Path
+    crossroad_xml: Path
     picodet: Path
 
 
@@ -81,13 +83,16 @@ def _part_input(rows_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _imagenet_input(np.asarray(cv2.resize(rows_bgr, (PART_SIDE, PART_SIDE)), np.uint8))
 
 
-def _openvino_runner(xml: Path, *, size_hw: tuple[int, int], threads: int) -> Callable[[Any], NDArray[np.float32]]:
+def _openvino_runner(
+    xml: Path, *, size_hw: tuple[int, int], threads: int, output: str | None = None
+) -> Callable[[Any], NDArray[np.float32]]:
+    """Runs a network on one picture; its last output, or the one of this name."""
     openvino: Any = importlib.import_module("openvino")
     core = openvino.Core()
     model = core.read_model(xml)
     model.reshape([1, 3, *size_hw])
     compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads})
-    output = compiled.outputs[-1]
+    output = compiled.outputs[-1] if output is None else compiled.output(output)
     return lambda x: np.asarray(compiled(x[None])[output][0], np.float32)
 
 
@@ -106,6 +111,21 @@ def _picodet_runner(files: Path, *, threads: int) -> Callable[[Any], list[NDArra
     return run
 
 
+def crossroad_runner(xml: Path, *, threads: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """What a network for surveillance cameras says of a crop, uint8 BGR: (1, 8) logits of male, bag, backpack, hat,
+    long sleeves, long trousers, long hair, coat."""
+    run = _openvino_runner(xml, size_hw=CROSSROAD_HW, threads=threads, output=CROSSROAD_OUTPUT)
+
+    def logits(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        small = cv2.resize(crop_bgr, (CROSSROAD_HW[1], CROSSROAD_HW[0]))
+        probabilities = (
+            run(np.ascontiguousarray(small.transpose(2, 0, 1), np.float32)).reshape(1, 8).clip(1e-4, 1 - 1e-4)
+        )
+        return np.asarray(np.log(probabilities / (1 - probabilities)), np.float32)
+
+    return logits
+
+
 def _colour_bands(crop_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 3) -> (BANDS, 96): a 4 x 8 Lab thumbnail of each band."""
     small = cv2.resize(crop_bgr, (8, 4 * BANDS), interpolation=cv2.INTER_AREA)
@@ -119,13 +139,14 @@ def feature_extractor(
     """Load the frozen networks; the result maps two crops of one person, (256, 128, 3) and (320, 192, 3) uint8 BGR, to
     named (BANDS, C) features.
 
-    `head` and `legs` are seen larger than the rest: glasses and boots are small. `reid` is a whole-person embedding,
-    repeated for no band: (1, 256).
+    `head` and `legs` are seen larger than the rest: glasses and boots are small. `reid` (1, 256) and `crossroad` (1, 8)
+    are of the whole person, repeated for no band.
     """
     part = _openvino_runner(files.lite0_xml, size_hw=(PART_SIDE, PART_SIDE), threads=threads)
     lite0 = _openvino_runner(files.lite0_xml, size_hw=(224, 128), threads=threads)
     lite1 = _openvino_runner(files.lite1_xml, size_hw=(256, 128), threads=threads)
     reid = _openvino_runner(files.reid_xml, size_hw=(256, 128), threads=threads)
+    crossroad = crossroad_runner(files.crossroad_xml, threads=threads)
     picodet = _picodet_runner(files.picodet, threads=threads)
 
     def extract(crop_bgr: NDArray[np.uint8], large_bgr: NDArray[np.uint8]) -> dict[str, Any]:
@@ -141,6 +162,7 @@ def feature_extractor(
             "reid": reid(bgr).reshape(1, -1),
             "head": band_pool(part(_part_input(large_bgr[HEAD]))),
             "legs": band_pool(part(_part_input(large_bgr[LEGS]))),
+            "crossroad": crossroad(crop_bgr),
         }
 
     return extract

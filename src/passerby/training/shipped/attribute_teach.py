@@ -28,6 +28,7 @@ COMPONENTS = {
     "reid": (128, 0),
     "head": (160, 0),  # bands of the head alone are no bands of the person
     "legs": (128, 0),
+    "crossroad": (8, 0),
 }
 PARTS = ("labelled", "flipped", "unlabelled")
 PROJECTION_SAMPLE = 3000
