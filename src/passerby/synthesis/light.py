@@ -107,11 +107,11 @@ def light_maps(points: Points, triangles: Indices, light: Light) -> tuple[LightM
     return sun, skies
 
 
-def sky_share(points: Points, normals: Points, skies: Skies) -> Floats:
-    """What of the sky's light arrives at each vertex, (N,) float32; 1 for a level surface under an open sky."""
+def sky_share(points: Points, normals: Points, rows: Indices, skies: Skies) -> Floats:
+    """What of the sky's light arrives at the vertices `rows`, (N,) float32; 1 for a level surface under an open sky."""
     share = np.zeros(len(points), np.float32)
     for sky, weight in skies:
-        raster.add_sky_light(points, normals, sky, 1.6 / sky.scale, weight, share)
+        raster.add_sky_light(points, normals, rows, sky, 1.6 / sky.scale, weight, share)
     return share
 
 

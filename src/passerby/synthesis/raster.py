@@ -297,10 +297,24 @@ def lit_share(light: Any, x: float, y: float, z: float, bias: float) -> float:
 
 
 @compiled
-def add_sky_light(points: Any, normals: Any, light: Any, bias: float, weight: float, out: Any) -> None:
-    """Add to `out` (N,) what one direction of the sky gives to each vertex: weight x cosine x visibility."""
+def visible_vertices(buffers: Any, shape: Any) -> Any:
+    """Rows (K,) int32 of the vertices whose triangles have a pixel."""
+    marked = np.zeros(len(shape.pattern), np.bool_)
+    height, width = buffers.face.shape
+    for y in range(height):
+        for x in range(width):
+            f = buffers.face[y, x]
+            if f >= 0:
+                for k in range(3):
+                    marked[shape.triangles[f, k]] = True
+    return np.flatnonzero(marked).astype(np.int32)
+
+
+@compiled
+def add_sky_light(points: Any, normals: Any, rows: Any, light: Any, bias: float, weight: float, out: Any) -> None:
+    """Add to `out` (N,) what one direction of the sky gives to the vertices `rows`: weight x cosine x visibility."""
     towards = light.axes[2]
-    for i in range(len(points)):
+    for i in rows:
         cosine = normals[i, 0] * towards[0] + normals[i, 1] * towards[1] + normals[i, 2] * towards[2]
         if cosine > 0:
             x, y, z = points[i, 0], points[i, 1], points[i, 2]

@@ -141,7 +141,7 @@ def draw_layer(
     buffers = raster.new_buffers(height * fine, width * fine)
     raster.draw(screen, figure.shape, holes, buffers)
     sun, skies = light.light_maps(figure.points, figure.shape.triangles, light_now)
-    sky = light.sky_share(figure.points, figure.normals, skies)
+    sky = light.sky_share(figure.points, figure.normals, raster.visible_vertices(buffers, figure.shape), skies)
     samples = raster.gather(buffers, figure.shape, figure.points, figure.normals, sky)
     surface = figure.shape.surface[samples.face]
     albedo, relief, marks = _paint(figure, samples, surface, textures)
@@ -241,7 +241,7 @@ def _paint(
     count = len(surface)
     albedo, relief, marks = np.zeros((count, 3), np.float32), np.zeros(count, np.float32), np.zeros(count, np.bool_)
     pictures = light.look_up(textures, surface, samples.uv)
-    order = np.argsort(surface, kind="stable")
+    order = np.argsort(surface.astype(np.int16), kind="stable")  # 16 bits are sorted by counting
     ends = np.searchsorted(surface[order], np.arange(len(figure.meshes) + 1))
     for number, mesh in enumerate(figure.meshes):
         rows = order[ends[number] : ends[number + 1]]
