@@ -35,7 +35,7 @@ detect train --run "$detector/run2" --teacher "$TEACHERS" --distil 1.5:3:1:1.5 \
     --stages 5000:192,256,320:0.3
 detect train --run "$detector/run3" --teacher "$TEACHERS" --distil 0.7:1.5:2:1.5 \
     --weights "$detector/run2/weights.npz" --seed 32 --learning-rate 0.0007 --warmup 50 --atss-iterations 0 \
-    --stages 1300:320,384,416:0.1:gentle
+    --stages 1850:320,384,416:0.1:gentle
 step "$detector/run3/final.npz" detect finish --run "$detector/run3"
 
 # attributes: renders, opinions of the teachers, student

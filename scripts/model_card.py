@@ -6,8 +6,8 @@
 
 What people write stands in scripts/model_cards: <name>.json (licence, sources, use, failures) and <name>.md (the page,
 with marks for tables). What was measured comes from the JSON of benchmarks/model_quality; what training found
-(thresholds, calibration, seed, ...) from TRAINING.json, whose keys go into the card as they are. With `--model` the
-figures must be those of that file. No network is run.
+(thresholds and other measured parts, calibration, seed, ...) from TRAINING.json, whose keys go into the card as they
+are. With `--model` the figures must be those of that file. No network is run.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=list(NAMES))
     parser.add_argument("--figures", type=Path, default=ROOT / "benchmarks/model_quality/figures.json")
-    parser.add_argument("--training", type=Path, help="what training found; for attributes it must hold `thresholds`")
+    parser.add_argument("--training", type=Path, help="what training found; for attributes it must hold `parts`")
     parser.add_argument(
         "--text", type=Path, default=ROOT / "scripts/model_cards", help="folder of the hand-written part"
     )

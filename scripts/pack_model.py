@@ -4,7 +4,7 @@
     python scripts/pack_model.py attributes final.npz card.json OUT.onnx
 
 `final.npz` holds arrays under Paddle's parameter names. `card.json` holds what the model card says in short
-(licence, data, recipe, figures), and for attributes `measured`: thresholds, ranges in which the model is uncertain,
+(licence, data, recipe, figures), and for attributes `parts`: thresholds, ranges in which the model is uncertain,
 and when a person cannot be judged, as `train_attributes.py finish` found them.
 """
 
@@ -42,7 +42,7 @@ def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: fl
 
 
 def attributes_metadata(name: str, card: dict[str, Any]) -> ModelMetadata:
-    measured = card.pop("measured")
+    parts = card.pop("parts")
     labels = (*pa100k.LABELS, *pa100k.COLOUR_LABELS, pa100k.JUDGEMENT)
     plain = ModelMetadata(
         kind="attributes",
@@ -54,7 +54,7 @@ def attributes_metadata(name: str, card: dict[str, Any]) -> ModelMetadata:
         groups=pa100k.GROUPS + pa100k.COLOUR_GROUPS,
         card=card,
     )
-    return with_parts(plain, measured)
+    return with_parts(plain, parts)
 
 
 def main() -> None:

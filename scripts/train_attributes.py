@@ -117,7 +117,7 @@ def finish(args: argparse.Namespace) -> None:
     with np.load(args.run / "average.npz") as stored:
         trained = {name: stored[name] for name in stored.files}
     weights, calibration = calibrated(trained, store)
-    parts, measured = decisions(weights, store)
+    parts, found = decisions(weights, store)
     limits = np.array(parts["thresholds"], np.float32)
     args.out.mkdir(parents=True, exist_ok=True)
     np.savez(args.out / "final.npz", **weights)
@@ -125,8 +125,8 @@ def finish(args: argparse.Namespace) -> None:
         "sources": {str(source): int((store.sources == source).sum()) for source in np.unique(store.sources)},
         "research_only": bool(is_research(store.sources).any()),
         "calibration": calibration,
-        "measured": parts,
-        "decisions": measured,
+        "parts": parts,
+        "decisions": found,
         "weights_sha256": hashlib.sha256((args.out / "final.npz").read_bytes()).hexdigest(),
         "figures": figures(weights, store, limits),
     }

