@@ -114,7 +114,7 @@ def is_hole(shape: Any, holes: Any, f: int, shares: tuple[float, float, float], 
         for k in range(3):
             u += shares[k] * shape.corner_uv[f, k, 0]
             v += shares[k] * shape.corner_uv[f, k, 1]
-        return texel_alpha(holes.pictures, surface, u, v) < 0.12 + 0.76 * dither(x, y, surface)
+        return bool(texel_alpha(holes.pictures, surface, u, v) < 0.12 + 0.76 * dither(x, y, surface))
     px = py = pz = cover = 0.0
     for k in range(3):
         vertex = shape.triangles[f, k]
