@@ -187,7 +187,7 @@ def test_a_description_is_json_and_names_everything(data):
     assert body["network"] == {"scale": 0.25}
     assert (body["num_classes"], body["input_hw"]) == (3, [64, 32])
     assert [label["id"] for label in body["labels"]] == ["red", "blue", "hat"]
-    assert body["groups"] == [{"id": "colour", "en": "Colour", "exclusive": True}]
+    assert body["groups"] == [{"id": "colour", "en": "Colour", "exclusive": True, "margin": None}]
     assert body["thresholds"] == [None, None, None]
 
 

@@ -257,7 +257,7 @@ def test_it_describes_itself_in_json(streets):
     assert described["network"] == TINY
     assert described["num_classes"] == 1
     assert described["input_hw"] == [96, 128]
-    assert described["labels"] == [{"id": "pedestrian", "en": "pedestrian", "zh": "", "group": ""}]
+    assert described["labels"] == [{"id": "pedestrian", "en": "pedestrian", "zh": "", "group": "", "uncertain": None}]
     assert task.not_averaged <= set(task.network.state_dict())
 
 

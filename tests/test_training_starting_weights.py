@@ -92,7 +92,7 @@ def test_detector_answers_as_its_file(form):
 
 
 def test_shipped_attributes_come_back_from_the_folded_graph():
-    network = PPLCNet(50).eval()
+    network = PPLCNet(51).eval()
     ids = [label.id for label in load_model("passerby-attributes").metadata.labels]
     report = load_starting_weights(
         network, "passerby-attributes", labels=ids, pictures=[pictures(8, 256, 192, seed=n) for n in range(2)]
@@ -156,7 +156,7 @@ def lively(num_classes: int) -> PPLCNet:
 
 def test_measured_statistics_let_training_begin_where_the_model_stands():
     x = pictures(16, 128, 96, seed=50)
-    measured, unmeasured = PPLCNet(50), PPLCNet(50)
+    measured, unmeasured = PPLCNet(51), PPLCNet(51)
     measured_on = [pictures(16, 128, 96, seed=seed) for seed in range(4)]
     load_starting_weights(measured, "passerby-attributes", pictures=measured_on)
     load_starting_weights(unmeasured, "passerby-attributes")
