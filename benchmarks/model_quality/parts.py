@@ -81,7 +81,7 @@ def attribute_ids(model: LoadedModel, known: Sequence[str]) -> tuple[list[str], 
     """Of these labels the attributes, and by colour group the words."""
     colours: dict[str, list[str]] = {group: [] for group in COLOUR_GROUPS}
     rest: list[str] = []
-    for label in model.metadata.labels:
+    for label in (model.metadata.labels[i] for i in model.metadata.attribute_places):
         if label.id in known:
             colours.get(label.group, rest).append(label.id)
     return rest, colours
