@@ -11,6 +11,7 @@ and when a person cannot be judged, as `train_attributes.py finish` found them.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from passerby.devices import Device
 from passerby.files import atomic_write
 from passerby.formats.metadata import InputRecipe, Label, ModelMetadata, NmsRecipe
 from passerby.formats.onnx_file import write_onnx
-from passerby.models import pa100k
 from passerby.models.verify import with_probe
 from passerby.networks import pplcnet, ppyoloe
 from passerby.training.attributes.measured import with_parts
+from passerby.training.shipped.attribute_labels import description
 
 
 def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: float) -> ModelMetadata:
@@ -43,18 +44,7 @@ def detector_metadata(name: str, size: int, card: dict[str, Any], *, nms_iou: fl
 
 def attributes_metadata(name: str, card: dict[str, Any]) -> ModelMetadata:
     parts = card.pop("parts")
-    labels = (*pa100k.LABELS, *pa100k.COLOUR_LABELS, pa100k.JUDGEMENT)
-    plain = ModelMetadata(
-        kind="attributes",
-        name=name,
-        network="PP-LCNet",
-        input=InputRecipe(height=256, width=192, interpolation="linear"),
-        labels=labels,
-        thresholds=(0.5,) * len(labels),
-        groups=pa100k.GROUPS + pa100k.COLOUR_GROUPS,
-        card=card,
-    )
-    return with_parts(plain, parts)
+    return with_parts(dataclasses.replace(description(name), card=card), parts)
 
 
 def main() -> None:

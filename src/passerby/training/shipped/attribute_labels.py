@@ -7,6 +7,7 @@ upper and 12 for the lower colour follow. Ids, names and groups are those of `mo
 
 from __future__ import annotations
 
+from ...formats.metadata import InputRecipe, ModelMetadata
 from ...models.pa100k import COLOUR_GROUPS, COLOUR_LABELS, COLOURS, JUDGEMENT
 from ...models.pa100k import GROUPS as ATTRIBUTE_GROUPS
 from ...models.pa100k import LABELS as ATTRIBUTE_LABELS
@@ -55,3 +56,17 @@ UPPER_COLOUR = slice(ATTRIBUTE_COUNT, ATTRIBUTE_COUNT + len(COLOUR_WORDS))
 LOWER_COLOUR = slice(ATTRIBUTE_COUNT + len(COLOUR_WORDS), ATTRIBUTE_COUNT + 2 * len(COLOUR_WORDS))
 COLOUR_OUTPUTS = slice(UPPER_COLOUR.start, LOWER_COLOUR.stop)
 JUDGEMENT_OUTPUT = LABEL_COUNT - 1
+INPUT_HW = (256, 192)
+
+
+def description(name: str) -> ModelMetadata:
+    """The shipped attribute model without card, probe and what is measured; thresholds stand at 0.5 until then."""
+    return ModelMetadata(
+        kind="attributes",
+        name=name,
+        network="PP-LCNet",
+        input=InputRecipe(height=INPUT_HW[0], width=INPUT_HW[1], interpolation="linear"),
+        labels=LABELS,
+        thresholds=(0.5,) * LABEL_COUNT,
+        groups=GROUPS,
+    )

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...formats.metadata import InputRecipe, ModelMetadata
 from ...models.pa100k import JUDGEMENT
 from ...networks.torch.pplcnet import PPLCNet, load_weights
 from ..attributes.decisions import decision_bands
@@ -32,16 +31,16 @@ from .attribute_features import LABELLED_MARGIN
 from .attribute_labels import (
     ATTRIBUTE_COUNT,
     COLOUR_OUTPUTS,
-    GROUPS,
+    INPUT_HW,
     JUDGEMENT_OUTPUT,
     LABEL_COUNT,
     LABELS,
     LOWER_COLOUR,
     UPPER_COLOUR,
+    description,
 )
 from .attribute_loop import predict_logits
 
-INPUT_HW = (256, 192)
 SMALL_PX = 100
 SEEN_FROM_PX = (16, 24, 32, 48, 64, 96, 144)
 # balanced error beyond which persons of a height are not judged; tall persons have 0.20, guessing has 0.5
@@ -106,22 +105,14 @@ def decisions(weights: Mapping[str, NDArray[Any]], store: CropStore) -> tuple[di
         edges_px=SEEN_FROM_PX,
     )
     described, found = measure_decisions(
-        description(limits), probabilities, targets, heights=by_height, worst=WORST_ERROR, judge=JUDGEMENT.id
+        description("passerby-attributes"),
+        probabilities,
+        targets,
+        heights=by_height,
+        worst=WORST_ERROR,
+        judge=JUDGEMENT.id,
     )
     return parts_of(described), {"crops": len(rows), **found}
-
-
-def description(limits: NDArray[Any]) -> ModelMetadata:
-    """The shipped attribute model without card, probe and measured parts."""
-    return ModelMetadata(
-        kind="attributes",
-        name="passerby-attributes",
-        network="PP-LCNet",
-        input=InputRecipe(height=INPUT_HW[0], width=INPUT_HW[1], interpolation="linear"),
-        labels=LABELS,
-        thresholds=tuple(float(v) for v in limits),
-        groups=GROUPS,
-    )
 
 
 def figures(weights: Mapping[str, NDArray[Any]], store: CropStore, limits: NDArray[np.float32]) -> dict[str, Any]:
