@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from passerby.networks.torch.ppyoloe import PPYOLOE, distances_to_boxes  # noqa: E402
-from passerby.training.shipped import detection_distil, teacher_maps  # noqa: E402
+from passerby.training.shipped import detection_distil, teacher_boxes, teacher_maps  # noqa: E402
 from passerby.training.shipped.detection_distil import (  # noqa: E402
     DistilWeights,
     Projections,
@@ -83,7 +83,7 @@ def test_cells_of_the_coarse_level_have_no_opinion():
 def test_cell_centres_are_those_of_the_students_anchors(student):
     _, outputs, _ = run(student, torch.randn(1, 3, SIDE, SIDE))
     ours = (outputs.anchor_points * outputs.strides).numpy()
-    theirs = [teacher_maps.cell_centres(SIDE, stride) for stride in teacher_maps.LEVEL_STRIDES]
+    theirs = [teacher_boxes.cell_centres(SIDE, stride) for stride in teacher_maps.LEVEL_STRIDES]
     assert [len(level) for level in theirs] == list(outputs.cells_per_level)
     assert (ours == [point for level in theirs for point in level]).all()
 

@@ -63,17 +63,32 @@ class PicoDetTeacher:
         return (boxes[keep] / INPUT_SIDE).clip(0, 1).astype(np.float32), scores[keep].astype(np.float32)
 
     def _level(self, extractor: Any, level: int, score: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        _, classes = extractor.extract(f"save_infer_model/scale_{level}.tmp_1")
-        _, sides = extractor.extract(f"save_infer_model/scale_{level + 4}.tmp_1")
-        person = np.array(classes, np.float32).reshape(-1, 80)[:, 0]
-        cells = np.flatnonzero(person > score)
-        logits = np.array(sides, np.float32).reshape(-1, 4, BINS)[cells]
-        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-        distances = (weights * np.arange(BINS)).sum(axis=2) / weights.sum(axis=2) * STRIDES[level]
-        columns = -(-INPUT_SIDE // STRIDES[level])
-        centres = (np.stack([cells % columns, cells // columns], axis=1) + 0.5) * STRIDES[level]
-        boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-        return boxes.astype(np.float32), person[cells]
+        person, boxes = level_cells(extractor, level, INPUT_SIDE)
+        return boxes[person > score], person[person > score]
+
+
+def level_cells(extractor: Any, level: int, side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the teacher says in every cell of one level: scores (cells,) of a person, boxes (cells, 4) in pixels.
+
+    Args:
+        extractor: ncnn's, with a square input of `side` pixels.
+        level: place in `STRIDES`.
+    """
+    _, classes = extractor.extract(f"save_infer_model/scale_{level}.tmp_1")
+    _, sides = extractor.extract(f"save_infer_model/scale_{level + 4}.tmp_1")
+    logits = np.array(sides, np.float32).reshape(-1, 4, BINS)
+    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    distances = (weights @ np.arange(BINS, dtype=np.float32)) / weights.sum(axis=2) * STRIDES[level]
+    centres = cell_centres(side, STRIDES[level])
+    boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
+    return np.array(classes, np.float32).reshape(-1, 80)[:, 0].copy(), boxes.astype(np.float32)
+
+
+def cell_centres(side: int, stride: int) -> NDArray[np.float32]:
+    """(cells, 2) x, y in pixels of the cells of one level, rows first."""
+    count = -(-side // stride)
+    ys, xs = np.divmod(np.arange(count * count), count)
+    return ((np.stack([xs, ys], axis=1) + 0.5) * stride).astype(np.float32)
 
 
 def inside_share(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .teacher_boxes import BINS, MEAN_RGB, SCALE_RGB
+from .teacher_boxes import MEAN_RGB, SCALE_RGB, cell_centres, level_cells
 
 LEVEL_STRIDES = (32, 16, 8)  # the student's order; the teacher's fourth level, stride 64, has no counterpart
 BACKBONE = ("reshape2_19.tmp_0", "reshape2_15.tmp_0", "reshape2_3.tmp_0")
@@ -62,7 +62,7 @@ class TeacherMaps:
         extractor.input("image", self._mat(planes))
         # in the order in which the network computes them: ncnn frees a map as soon as all later layers have used it
         maps = {name: np.array(extractor.extract(name)[1]) for name in (*BACKBONE[::-1], *NECK[::-1])}
-        *levels, (coarse_scores, coarse_boxes) = [self._cells(extractor, output, side) for output in range(4)]
+        *levels, (coarse_scores, coarse_boxes) = [level_cells(extractor, level, side) for level in range(4)]
         scores = np.concatenate([s for s, _ in levels[::-1]])
         boxes = np.concatenate([b for _, b in levels[::-1]])
         known = np.ones(len(scores), bool)
@@ -72,24 +72,6 @@ class TeacherMaps:
             known &= ~((x > x1) & (x < x2) & (y > y1) & (y < y2))
         halves = (maps[name].astype(np.float16) for name in (*BACKBONE, *NECK))
         return (*halves, scores, boxes, known)
-
-    def _cells(self, extractor: Any, output: int, side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        _, classes = extractor.extract(f"save_infer_model/scale_{output}.tmp_1")
-        _, sides = extractor.extract(f"save_infer_model/scale_{output + 4}.tmp_1")
-        stride = 8 << output
-        logits = np.array(sides, np.float32).reshape(-1, 4, BINS)
-        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-        distances = (weights @ np.arange(BINS, dtype=np.float32)) / weights.sum(axis=2) * stride
-        centres = cell_centres(side, stride)
-        boxes = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-        return np.array(classes, np.float32).reshape(-1, 80)[:, 0].copy(), boxes.astype(np.float32)
-
-
-def cell_centres(side: int, stride: int) -> NDArray[np.float32]:
-    """(cells, 2) x, y in pixels of the cells of one level, rows first."""
-    count = -(-side // stride)
-    ys, xs = np.divmod(np.arange(count * count), count)
-    return ((np.stack([xs, ys], axis=1) + 0.5) * stride).astype(np.float32)
 
 
 def _with_inner_products(param: str) -> str:
