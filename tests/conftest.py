@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +44,12 @@ def shared(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"shared reference data is absent: {relative}")
     return path
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """The command line catches signals for the process it runs in; give pytest its own back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,10 @@ from passerby.errors import ArgumentError
 
 from . import tiny
 
+pytestmark = pytest.mark.usefixtures("own_signals")
+
 COMMAND = [sys.executable, "-m", "passerby"]
 NAME = "pedestrian_attribute_recognition"
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    """`main` catches signals for the process it runs in; give pytest its own back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,8 @@ from passerby import cli
 from passerby.datasets.example import write_attribute_example, write_detection_example
 
 Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("own_signals")
 TINY = ["-o", "Train.scale=0.25", "-o", "Train.input_size=[64, 32]", "-o", "Train.workers=0", "-o", "Global.threads=1"]
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    """`main` catches signals for the process it runs in; give pytest its own back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

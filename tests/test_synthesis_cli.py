@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -28,17 +28,9 @@ from passerby.synthesis.production import VIEWS_PER_PERSON, chunk_size, rows_fil
 from .conftest import shared
 
 Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("own_signals")
 SMALL = CropOptions(size_hw=(64, 48), lowest_px=40, highest_px=60, company=0.1)
 COUNT = 30  # ten persons: the tenth is for val
-
-
-@pytest.fixture(autouse=True)
-def own_signals() -> Iterator[None]:
-    """`main` catches signals for the process it runs in; give pytest its own back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
