@@ -121,6 +121,11 @@ class Pipeline:
         """Labels of the attribute model, in the order of all probabilities and decisions."""
         return self._vocabulary.labels
 
+    @property
+    def visualize(self) -> bool:
+        """Whether the service draws where a request does not say: `Serving.visualize` of the configuration."""
+        return bool(self._config.serving.get("visualize", True))
+
     def __reduce__(self) -> tuple[Any, ...]:
         make = functools.partial(
             Pipeline, device=str(self._device), use_hpip=self._use_hpip, hpi_config=self._hpi_config

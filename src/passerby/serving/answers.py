@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an answer holds: the seed's shape, the details that may be asked for, and errors. Bytes out, ready to be sent.
+"""The envelope of every answer, good or bad, as bytes ready to be sent; what a result holds is in `pedestrians`.
 
 The front uses this too, so nothing here loads what computes.
 """
