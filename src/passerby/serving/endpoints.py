@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is at which path of the service. Who may ask is settled before anything here runs (`app`)."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from ..errors import ServerError
+from .answers import JSON_TYPE, json_bytes, result_body
+from .body import Bodies, check_type, unless_client_leaves
+from .exchange import Exchange
+from .jobs import Job
+from .metrics import Metrics
+from .page_files import PageFile, read_page
+from .settings import ServerSettings
+
+if TYPE_CHECKING:
+    from .pool import WorkerPool
+
+INFER = "/pedestrian-attribute-recognition"
+
+# Answers that are data: never kept, and nothing in them acts where a browser shows them.
+DATA = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+# The page: its own files alone, and pictures that the user chose or that an answer brought.
+PAGE = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What an endpoint is given."""
+
+    scope: Scope
+    headers: Headers
+    receive: Receive
+    exchange: Exchange
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What is at a path.
+
+    Attributes:
+        name: in the metrics.
+        endpoint: answers; it may raise a PasserbyError or ClientLeft.
+        method: GET (then HEAD too) or POST.
+        open: answered without a key.
+        headers: of its answers.
+    """
+
+    name: str
+    endpoint: Endpoint
+    method: str = "GET"
+    open: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: DATA)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All methods that are answered."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+
+class Endpoints:
+    """The endpoints of one service.
+
+    Args:
+        settings: of the service.
+        pool: the workers.
+        metrics: what `/metrics` shows.
+        bodies: reads the bodies of requests.
+    """
+
+    def __init__(self, settings: ServerSettings, pool: WorkerPool, metrics: Metrics, bodies: Bodies) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._metrics = metrics
+        self._bodies = bodies
+        self._numbers = itertools.count(1)
+
+    def table(self) -> Mapping[str, Route]:
+        """Every path of the service."""
+        routes = {
+            INFER: Route(name=INFER, endpoint=self._infer, method="POST"),
+            "/health": Route(name="/health", endpoint=_health, open=True),
+            "/live": Route(name="/live", endpoint=_live, open=True),
+            "/ready": Route(name="/ready", endpoint=self._ready, open=True),
+            "/metrics": Route(name="/metrics", endpoint=self._figures),
+            "/labels": Route(name="/labels", endpoint=self._labels),
+        }
+        if self._settings.page:
+            files = {f"/page/{name}": file for name, file in read_page().items()}
+            if "/page/index.html" in files:
+                files["/"] = files["/page/index.html"]
+            routes |= {path: _file_route(path, file) for path, file in files.items()}
+        return routes
+
+    async def _infer(self, request: Request) -> Response:
+        exchange, settings = request.exchange, self._settings
+        check_type(request.headers)
+        self._bodies.check_length(request.headers)
+        self._check_room()
+        async with self._bodies.reading(request.receive, exchange) as body:
+            exchange.read_s = exchange.seconds
+            arrived = time.monotonic()
+            job = Job(
+                number=next(self._numbers),
+                log_id=exchange.log_id,
+                content_type=request.headers.get("content-type", ""),
+                accept=request.headers.get("accept", ""),
+                query=request.scope["query_string"].decode("latin-1"),
+                body=body,
+                deadline=arrived + settings.deadline_s,
+            )
+            reply = await unless_client_leaves(self._pool.answer(job), request.receive)
+        exchange.answer_s = time.monotonic() - arrived
+        exchange.reply, exchange.log_id, exchange.error = reply, reply.log_id, reply.error
+        return Response(reply.body, reply.status, headers={"Content-Type": reply.content_type})
+
+    def _check_room(self) -> None:
+        """Refuse before the body is read what the pool would refuse after it.
+
+        Raises:
+            ServerError: `not_ready` or `overloaded`.
+        """
+        if not self._pool.ready:
+            raise _not_ready()
+        if self._pool.waiting >= self._settings.queue:
+            raise ServerError("overloaded", "too many requests wait already", hint="try again later")
+
+    async def _ready(self, request: Request) -> Response:
+        if not self._pool.ready:
+            raise _not_ready()
+        return _state(request, "Ready")
+
+    async def _figures(self, request: Request) -> Response:
+        body, content_type = self._metrics.page(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def _labels(self, request: Request) -> Response:
+        if not self._pool.facts:
+            raise _not_ready()
+        return Response(result_body(request.exchange.log_id, self._pool.facts), media_type=JSON_TYPE)
+
+
+async def _health(request: Request) -> Response:
+    return _state(request, "Healthy")
+
+
+async def _live(request: Request) -> Response:
+    return _state(request, "Alive")
+
+
+def _state(request: Request, word: str) -> Response:
+    body = json_bytes({"logId": request.exchange.log_id, "errorCode": 0, "errorMsg": word})
+    return Response(body, media_type=JSON_TYPE)
+
+
+def _not_ready() -> ServerError:
+    return ServerError("not_ready", "the service is starting or stopping", hint="try again later")
+
+
+def _file_route(path: str, file: PageFile) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return file.response(request.headers)
+
+    return Route(name="/" if path == "/" else "/page/*", endpoint=endpoint, open=True, headers=PAGE)
