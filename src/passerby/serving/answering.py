@@ -44,10 +44,12 @@ TRACEBACK_CHARACTERS = 8_000
 
 
 class Gate(Protocol):
-    """What lets a few threads compute at once; a semaphore is one. `acquire` may raise a PasserbyError instead."""
+    """What lets a few threads compute at once, see `gate.JobGate`: `release` ends a turn for good, `leave` ends it while
+    something is fetched, until `acquire`. These two may raise a PasserbyError; the turn is not held then."""
 
     def acquire(self) -> object: ...
     def release(self) -> object: ...
+    def leave(self) -> object: ...
 
 
 @dataclass(slots=True)
@@ -81,8 +83,8 @@ class _Work:
     def waiting(self) -> Iterator[None]:
         """Let others compute meanwhile."""
         self.held = False
-        self.gate.release()
         try:
+            self.gate.leave()
             yield
         finally:
             self.gate.acquire()
