@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from ..decode import decode_image
-from ..errors import ArgumentError, EngineError, InputError, InternalError, PasserbyError, ServerError
+from ..errors import ArgumentError, EngineError, InputError, InternalError, Interrupted, PasserbyError, ServerError
 from ..fetch import SERVER_POLICY, FetchPolicy, fetch
 from .answers import JSON_TYPE, error_body, result_body
 from .fields import invalid
@@ -44,12 +44,17 @@ TRACEBACK_CHARACTERS = 8_000
 
 
 class Gate(Protocol):
-    """What lets a few threads compute at once, see `gate.JobGate`: `release` ends a turn for good, `leave` ends it while
-    something is fetched, until `acquire`. These two may raise a PasserbyError; the turn is not held then."""
+    """What lets a few threads compute at once; `gate.JobGate` is one.
 
-    def acquire(self) -> object: ...
-    def release(self) -> object: ...
-    def leave(self) -> object: ...
+    `acquire` waits for a turn, `release` ends it, `leave` gives it back until the next `acquire`. The first and the
+    last may raise a PasserbyError instead of giving one. `dropped`: nobody waits for the answer any more.
+    """
+
+    @property
+    def dropped(self) -> bool: ...
+    def acquire(self) -> None: ...
+    def leave(self) -> None: ...
+    def release(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -95,7 +100,7 @@ class _Work:
         """Time a stage, which begins only while there is time.
 
         Raises:
-            ServerError: `deadline_exceeded`.
+            PasserbyError: as of `in_time`.
         """
         self.in_time()
         start = time.perf_counter()
@@ -105,7 +110,13 @@ class _Work:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def in_time(self) -> float:
-        """Seconds left, more than none."""
+        """Seconds left, more than none.
+
+        Raises:
+            ServerError: `deadline_exceeded`. Interrupted: the client is gone.
+        """
+        if self.gate.dropped:
+            raise Interrupted("interrupted", "the client went away")
         left = self.job.deadline - time.monotonic()
         if left <= 0:
             hint = "send smaller pictures or fewer at once, or try again later"

@@ -22,6 +22,11 @@ from .settings import ServerSettings
 STYLE = "/docs/style.css"
 # The seed's own port, where a free one is taken.
 _PORT = 8080
+# An object of so few keys is shown by them, a larger one by its name.
+_FEW = 3
+_LINE = 90
+_OR = ", or "
+_OR_NULL = f"{_OR}null"
 
 
 def reference(settings: ServerSettings) -> Mapping[str, tuple[bytes, str]]:
@@ -96,11 +101,12 @@ def _request(whole: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
     schema = whole["components"]["schemas"]["Request"]
     kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in operation["requestBody"]["content"])
     rows = [
-        (_name(name), escape(_type(field)), _text(field["description"])) for name, field in schema["properties"].items()
+        (_name(name), escape(_type(field, whole).removesuffix(_OR_NULL)), _text(field["description"]))
+        for name, field in schema["properties"].items()
     ]
     return _section(
         "request",
-        f"<p>{_text(operation['description'])}</p>\n<p>Bodies: {kinds}.</p>\n",
+        f"<p>{_text(operation['description'])}</p>\n<p>Bodies: {kinds}. In JSON, null counts as absent.</p>\n",
         _table("Fields of a request", ("Field", "Value", "Meaning"), rows),
     )
 
@@ -113,12 +119,12 @@ def _answers(whole: Mapping[str, Any]) -> str:
         rows = [
             (
                 _name(key) + ("" if key in required else " <small>optional</small>"),
-                escape(_type(field)),
+                escape(_type(field, whole)),
                 _text(field.get("description", "")),
             )
             for key, field in schemas[name]["properties"].items()
         ]
-        content.append(f"<h3>{title}</h3>\n{_table(title, ('Key', 'Value', 'Meaning'), rows)}")
+        content.append(f"<h3>{title}</h3>\n{_table(f'{title}, key by key', ('Key', 'Value', 'Meaning'), rows)}")
     content += ["<h3>A pedestrian with details</h3>\n", _code(_json(examples.DETAILS))]
     content += ["<h3>The result of several pictures</h3>\n", _code(_json(examples.SEVERAL))]
     return _section("answer", *content)
@@ -132,7 +138,9 @@ def _errors(whole: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
             listed = " ".join(f"<code>{escape(name)}</code>" for name in names.rstrip(".").split(", "))
             rows.append((f"<b>{status}</b>", escape(about), listed))
     lead = "<p>Every error has this body; its message begins with a machine name that keeps its meaning.</p>\n"
-    return _section("errors", lead, _code(_json(examples.ERROR)), _table("Errors", ("Status", "When", "Names"), rows))
+    return _section(
+        "errors", lead, _code(_json(examples.ERROR)), _table("Every status", ("Status", "When", "Names"), rows)
+    )
 
 
 def _others(whole: Mapping[str, Any]) -> str:
@@ -142,7 +150,7 @@ def _others(whole: Mapping[str, Any]) -> str:
         for method, operation in methods.items()
         if path != INFER
     ]
-    return _section("others", _table("Other paths", ("Path", "What it is"), rows))
+    return _section("others", _table("Every other path", ("Path", "What it is"), rows))
 
 
 def _resolved(whole: Mapping[str, Any], value: Mapping[str, Any]) -> Any:
@@ -153,29 +161,33 @@ def _resolved(whole: Mapping[str, Any], value: Mapping[str, Any]) -> Any:
     return found
 
 
-def _type(schema: Schema) -> str:
-    """A schema in a few words.
+def _type(schema: Schema, whole: Mapping[str, Any]) -> str:
+    """A schema in a few words; `whole` is the document it stands in.
 
-    >>> _type({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]})
-    'number from 0 to 1 or null'
+    >>> _type({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}, {})
+    'number from 0 to 1, or null'
     """
     if "$ref" in schema:
-        return str(schema["$ref"].rsplit("/", 1)[-1])
+        keys = _resolved(whole, schema)["properties"]
+        return f"{{{', '.join(keys)}}}" if len(keys) <= _FEW else str(schema["$ref"].rsplit("/", 1)[-1]).lower()
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return _OR.join(_type(one, whole) for one in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(json.dumps(one) for one in schema["enum"])
     kinds = schema.get("type", "anything")
-    return " or ".join(_plain_type(kind, schema) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    return _OR.join(_plain_type(kind, schema, whole) for kind in ([kinds] if isinstance(kinds, str) else kinds))
 
 
-def _plain_type(kind: str, schema: Schema) -> str:
+def _plain_type(kind: str, schema: Schema, whole: Mapping[str, Any]) -> str:
     if kind == "number" and "maximum" in schema:
         return f"number from {schema['minimum']} to {schema['maximum']}"
     if kind == "array":
-        return f"list of {_type(schema['items'])}"
+        return f"list of {_type(schema['items'], whole)}"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        return f"object of {_type(schema['additionalProperties'])}"
+        return f"object, each {_type(schema['additionalProperties'], whole)}"
+    if kind == "object" and "properties" in schema:
+        keys = (f"{key}: {_type(one, whole)}" for key, one in schema["properties"].items())
+        return f"object of {', '.join(keys)}"
     return {"string": "text", "boolean": "true or false"}.get(kind, kind)
 
 
@@ -194,8 +206,28 @@ def _code(text: str) -> str:
     return f'<pre tabindex="0"><code>{escape(text.rstrip())}</code></pre>\n'
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _json(value: Any, indent: str = "") -> str:
+    """JSON to be read: what fits and holds no list or object of its own stays on one line.
+
+    >>> print(_json({"a": [1, 2], "b": {"c": [{"d": 3}]}}))
+    {
+      "a": [1, 2],
+      "b": {
+        "c": [
+          {"d": 3}
+        ]
+      }
+    }
+    """
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    line = json.dumps(value, ensure_ascii=False)
+    if not inner or (len(line) <= _LINE and not any(isinstance(one, dict | list) and one for one in inner)):
+        return line
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        lines = [f"{deeper}{json.dumps(key)}: {_json(one, deeper)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(deeper + _json(one, deeper) for one in value) + f"\n{indent}]"
 
 
 def _table(caption: str, heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
