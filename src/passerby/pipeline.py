@@ -26,7 +26,7 @@ from .devices import Device, parse_device
 from .errors import ArgumentError, EngineError, InputError, shown
 from .fetch import FetchPolicy
 from .formats.metadata import Label
-from .models.load import load_model
+from .models.load import LoadedModel, load_model
 from .persons import LabelStyle, describe, label_text, vocabulary_of
 from .result import Kind, Person, Picture, Result
 from .thresholds import ClassThreshold, class_thresholds, one_threshold
@@ -120,6 +120,16 @@ class Pipeline:
     def labels(self) -> tuple[Label, ...]:
         """Labels of the attribute model, in the order of all probabilities and decisions."""
         return self._vocabulary.labels
+
+    @property
+    def models(self) -> tuple[LoadedModel, LoadedModel]:
+        """The detector and the attribute model that run."""
+        return self._detector_model, self._classifier_model
+
+    @property
+    def det_threshold(self) -> float:
+        """Where `predict` keeps boxes when nobody says otherwise."""
+        return self._choices(None, None, "paddle").det_threshold
 
     @property
     def visualize(self) -> bool:

@@ -2,7 +2,7 @@
 """Messages between the front and a worker: a head of JSON, and the bytes of a body as they are.
 
 JSON and not pickle, though both ends are ours: a worker takes strangers' pictures apart, and what it sends must not be
-able to act in the front. Bodies are never wrapped, escaped or joined to anything, so they are copied by the kernel alone.
+able to act in the front. Bodies are never wrapped, escaped or joined to anything.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def receive(connection: Connection) -> Message:
     """Wait for a message. One thread at a time.
 
     Raises:
-        OSError: the other side is gone; EOFError among them is not, and is turned into one.
+        OSError: the other side is gone.
     """
     try:
         kind, number, values, has_body = json.loads(connection.recv_bytes())
