@@ -43,10 +43,10 @@ _TYPE_HINT = "send application/json, multipart/form-data or image/*, for example
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A request taken apart: pictures as bytes or text, fields as JSON values, and its logId if that is valid."""
+    """A request taken apart: `image` and `images` as they came, fields as JSON values, its logId if that is valid."""
 
-    pictures: Any = field(repr=False)
-    several: bool
+    image: Any = field(default=None, repr=False)
+    images: Any = field(default=None, repr=False)
     fields: dict[str, Any] = field(repr=False)
     log_id: str | None
 
@@ -105,15 +105,16 @@ def unpack(job: Job, settings: ServerSettings) -> Sent:
     """
     kind = body_kind(job.content_type)
     fields = _query(job.query)
+    image: Any = None
+    images: Any = None
     if kind == "picture":
-        pictures: Any = [job.body]
-        several = False
+        image = job.body
     elif kind == "form":
-        pictures, several = _form(job, settings, fields)
+        image, images = _form(job, settings, fields)
     else:
-        pictures, several = _json(job.body, fields)
+        image, images = _json(job.body, fields)
     log_id = BY_NAME["logId"].read("logId", fields.pop("logId", None))
-    return Sent(pictures=pictures, several=several, fields=fields, log_id=log_id)
+    return Sent(image=image, images=images, fields=fields, log_id=log_id)
 
 
 def understand(sent: Sent, settings: ServerSettings) -> Asked:
@@ -123,26 +124,18 @@ def understand(sent: Sent, settings: ServerSettings) -> Asked:
         ServerError: `request_invalid`.
     """
     check_names(sent.fields)
-    pictures = sent.pictures
-    if not isinstance(pictures, list):
-        raise invalid(f"images is {kind_of(pictures)}", "give a list of base64 texts or URLs")
-    if not 1 <= len(pictures) <= settings.max_pictures:
-        raise invalid(f"there are {len(pictures)} pictures", f"send 1 to {settings.max_pictures} in one request")
-    for number, picture in enumerate(pictures):
-        if not isinstance(picture, str | bytes):
-            name = f"images[{number}]" if sent.several else "image"
-            raise invalid(f"{name} is {kind_of(picture)}", "give base64 or a URL as text")
+    pictures, several = _pictures(sent, settings), sent.image is None
     said = {
         name: known.read(name, sent.fields[name])
         for name, known in BY_NAME.items()
         if sent.fields.get(name) is not None
     }
-    if said.get("output") == "image" and (sent.several or said.get("visualize") is False):
-        why = "several pictures" if sent.several else "visualize false"
+    if said.get("output") == "image" and (several or said.get("visualize") is False):
+        why = "several pictures" if several else "visualize false"
         raise invalid(f"output is image, with {why}", "leave one of them out")
     return Asked(
-        pictures=tuple(pictures),
-        several=sent.several,
+        pictures=pictures,
+        several=several,
         det_threshold=said.get("detThreshold"),
         cls_threshold=said.get("clsThreshold"),
         visualize=said.get("visualize"),
@@ -150,6 +143,24 @@ def understand(sent: Sent, settings: ServerSettings) -> Asked:
         details=said.get("details", False),
         output=said.get("output", "json"),
     )
+
+
+def _pictures(sent: Sent, settings: ServerSettings) -> tuple[bytes | str, ...]:
+    """What is to be looked at, each as bytes or text."""
+    if sent.image is None and sent.images is None:
+        raise invalid("image is missing", 'send {"image": "base64 or URL"}, or a part of a form that is named image')
+    if sent.image is not None and sent.images is not None:
+        raise invalid("image and images stand together", "give one of them")
+    pictures = [sent.image] if sent.images is None else sent.images
+    if not isinstance(pictures, list):
+        raise invalid(f"images is {kind_of(pictures)}", "give a list of base64 texts or URLs")
+    if not 1 <= len(pictures) <= settings.max_pictures:
+        raise invalid(f"there are {len(pictures)} pictures", f"send 1 to {settings.max_pictures} in one request")
+    for number, picture in enumerate(pictures):
+        if not isinstance(picture, str | bytes):
+            name = "image" if sent.images is None else f"images[{number}]"
+            raise invalid(f"{name} is {kind_of(picture)}", "give base64 or a URL as text")
+    return tuple(pictures)
 
 
 def _query(query: str) -> dict[str, Any]:
@@ -176,9 +187,9 @@ def _twice(name: str) -> ServerError:
     return invalid(f"{name} stands twice", "give it once, in the query or in the body")
 
 
-def _json(body: bytes, fields: dict[str, Any]) -> tuple[Any, bool]:
-    """The pictures of a JSON body, and whether they are several; its other fields are put to `fields`."""
-    if not body.strip():
+def _json(body: bytes, fields: dict[str, Any]) -> tuple[Any, Any]:
+    """`image` and `images` of a JSON body; its other fields are put to `fields`."""
+    if not body or body.isspace():
         raise invalid("the body is empty", 'send {"image": "..."}')
     try:
         said = load_json(body, levels=JSON_LEVELS, most=_MOST)
@@ -188,21 +199,16 @@ def _json(body: bytes, fields: dict[str, Any]) -> tuple[Any, bool]:
         raise invalid(f"the body is {kind_of(said)}", 'send an object, {"image": "..."}')
     if len(said) > _MOST_NAMES:
         raise invalid(f"the body has {len(said)} fields", f"at most {_MOST_NAMES} are read")
-    one, many = (said.pop(name, None) for name in PICTURES)
+    image, images = (said.pop(name, None) for name in PICTURES)
     for name, value in said.items():
         if name in BY_NAME and name in fields:
             raise _twice(name)
         fields[name] = value
-    if one is not None and many is not None:
-        raise invalid("image and images stand together", "give one of them")
-    if one is None and many is None:
-        check_names(said)  # a typo of `image` is a better answer than that it is missing
-        raise invalid("image is missing", 'send {"image": "base64 or URL"}')
-    return (many, True) if one is None else ([one], False)
+    return image, images
 
 
-def _form(job: Job, settings: ServerSettings, fields: dict[str, Any]) -> tuple[list[bytes | str], bool]:
-    """The pictures of a form; its other parts are put to `fields`."""
+def _form(job: Job, settings: ServerSettings, fields: dict[str, Any]) -> tuple[bytes | str | None, Any]:
+    """The one picture of a form, or several; its other parts are put to `fields`."""
     from .multipart import read_parts
 
     pictures: list[bytes | str] = []
@@ -222,10 +228,7 @@ def _form(job: Job, settings: ServerSettings, fields: dict[str, Any]) -> tuple[l
             pictures.append(text)
         else:
             _put_text(fields, part.name, text)
-    if not pictures:
-        check_names(fields)
-        raise invalid("image is missing", "send the picture as a part named image")
-    return pictures, len(pictures) > 1
+    return (None, pictures) if len(pictures) > 1 else (pictures[0] if pictures else None, None)
 
 
 def url_of(picture: bytes | str) -> str | None:
