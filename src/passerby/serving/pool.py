@@ -50,12 +50,13 @@ class WorkerPool:
     Args:
         settings: of the service.
         hung_s: seconds after a job's deadline at which a worker that still holds it is taken for hung, and killed.
+    Attributes:
+        recipe: what workers are given of the settings: no keys, for they take strangers' pictures apart.
     """
 
     def __init__(self, settings: ServerSettings, *, hung_s: float = HUNG_S) -> None:
         self._settings = settings
-        # A worker has no use for keys, and takes strangers' pictures apart.
-        self._recipe = dataclasses.replace(settings, api_keys=(), insecure=True)
+        self.recipe = dataclasses.replace(settings, api_keys=(), insecure=True)
         self._layout = layout_of(settings)
         self._hung_s = hung_s
         self._workers: list[Worker] = []
@@ -222,7 +223,7 @@ class WorkerPool:
         self._started += 1
         worker = Worker(
             number=self._started,
-            settings=self._recipe,
+            settings=self.recipe,
             layout=self._layout,
             loop=asyncio.get_running_loop(),
             told=self._told,
