@@ -43,6 +43,11 @@ class AccessLog:
         self._writer = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._writer.start()
 
+    @property
+    def waiting(self) -> int:
+        """Lines that are not written yet."""
+        return self._lines.qsize()
+
     def request(self, exchange: Exchange) -> None:
         """One line about a request that is over."""
         if not self._requests:

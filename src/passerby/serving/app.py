@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..errors import InternalError, PasserbyError, ServerError
+from ..errors import InternalError, PasserbyError, ServerError, without_secrets
 from .access_log import AccessLog
 from .answers import JSON_TYPE, error_body
 from .body import Bodies
@@ -73,10 +73,22 @@ class Application:
         except ClientLeft:
             exchange.error = LEFT
         finally:
-            self.finish(exchange)
+            self._finish(exchange)
 
-    def finish(self, exchange: Exchange) -> None:
-        """Count a request that is over, and write it down; also for those that the parser refused."""
+    def refused(self, error: PasserbyError, method: str, target: str, client: str) -> None:
+        """Count and write down a request that the parser answered with an error; it never came here.
+
+        Args:
+            error: the answer.
+            method, target: of the request line as far as they were read, may be empty.
+            client: address of the peer.
+        """
+        exchange = Exchange(method=method, path=without_secrets(target).partition("?")[0], client=client)
+        exchange.status, exchange.error = error.http_status, error.name
+        self._finish(exchange)
+
+    def _finish(self, exchange: Exchange) -> None:
+        """Count a request that is over, and write it down."""
         self._metrics.count(exchange)
         self._log.request(exchange)
 

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import TypeVar
 
 from starlette.datastructures import Headers
@@ -84,32 +83,27 @@ class Bodies:
         if len(digits) > 20 or int(digits) > self._each:
             raise self._too_large()
 
-    @contextlib.asynccontextmanager
-    async def reading(self, receive: Receive, exchange: Exchange) -> AsyncIterator[bytes]:
-        """The whole body; its bytes count as held until the block ends.
+    async def read(self, receive: Receive, exchange: Exchange) -> bytes:
+        """The whole body; its bytes count as held until `release`, which must follow whatever happens.
 
         Raises:
             ServerError: `request_too_large`, `request_timeout`, or `overloaded` where all bodies together are too many.
             ClientLeft: the connection was closed before the body was complete.
         """
-        before = exchange.received
         try:
-            try:
-                pieces = await asyncio.wait_for(self._pieces(receive, exchange), self._seconds)
-            except asyncio.TimeoutError:
-                raise ServerError(
-                    "request_timeout",
-                    f"the body was not complete after {self._seconds:g} s",
-                    hint="send it faster, or a smaller one",
-                ) from None
-            # the one copy; a body in one piece is passed on as it is
-            yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        finally:
-            self.held -= exchange.received - before
+            pieces = await asyncio.wait_for(self._pieces(receive, exchange), self._seconds)
+        except asyncio.TimeoutError:
+            late = f"the body was not complete after {self._seconds:g} s"
+            raise ServerError("request_timeout", late, hint="send it faster, or a smaller one") from None
+        # the one copy; a body in one piece is passed on as it is
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def release(self, exchange: Exchange) -> None:
+        """The body of this request is in memory no longer."""
+        self.held -= exchange.received
 
     async def _pieces(self, receive: Receive, exchange: Exchange) -> list[bytes]:
         pieces: list[bytes] = []
-        total = 0
         more = True
         while more:
             message = await receive()
@@ -117,10 +111,9 @@ class Bodies:
                 raise ClientLeft
             piece = message.get("body", b"")
             more = message.get("more_body", False)
-            total += len(piece)
             exchange.received += len(piece)
             self.held += len(piece)
-            if total > self._each:
+            if exchange.received > self._each:
                 raise self._too_large()
             if self.held > self._together:
                 raise ServerError("overloaded", "too many bodies are being read", hint="try again later")

@@ -16,16 +16,16 @@ from starlette.types import Receive, Scope
 from ..errors import ServerError
 from .answers import JSON_TYPE, json_bytes, result_body
 from .body import Bodies, check_type, unless_client_leaves
+from .docs_page import reference
 from .exchange import Exchange
 from .jobs import Job
 from .metrics import Metrics
-from .page_files import PageFile, read_page
+from .openapi import INFER
+from .page_files import PageFile, page_file, read_page
 from .settings import ServerSettings
 
 if TYPE_CHECKING:
     from .pool import WorkerPool
-
-INFER = "/pedestrian-attribute-recognition"
 
 # Answers that are data: never kept, and nothing in them acts where a browser shows them.
 DATA = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
@@ -102,34 +102,41 @@ class Endpoints:
             "/metrics": Route(name="/metrics", endpoint=self._figures),
             "/labels": Route(name="/labels", endpoint=self._labels),
         }
+        for path, (body, suffix) in reference(self._settings).items():
+            routes[path] = _file_route(path, page_file(body, suffix))
         if self._settings.page:
-            files = {f"/page/{name}": file for name, file in read_page().items()}
-            if "/page/index.html" in files:
-                files["/"] = files["/page/index.html"]
-            routes |= {path: _file_route(path, file) for path, file in files.items()}
+            files = read_page()
+            routes["/"] = _file_route("/", files["index.html"])
+            routes |= {f"/page/{name}": _file_route("/page/*", file) for name, file in files.items()}
         return routes
 
     async def _infer(self, request: Request) -> Response:
-        exchange, settings = request.exchange, self._settings
+        exchange = request.exchange
         check_type(request.headers)
         self._bodies.check_length(request.headers)
         self._check_room()
-        async with self._bodies.reading(request.receive, exchange) as body:
+        try:
+            # nothing here keeps the body: once a worker has it, its memory in this process is free again
+            work = self._pool.answer(self._job(request, await self._bodies.read(request.receive, exchange)))
             exchange.read_s = exchange.seconds
-            arrived = time.monotonic()
-            job = Job(
-                number=next(self._numbers),
-                log_id=exchange.log_id,
-                content_type=request.headers.get("content-type", ""),
-                accept=request.headers.get("accept", ""),
-                query=request.scope["query_string"].decode("latin-1"),
-                body=body,
-                deadline=arrived + settings.deadline_s,
-            )
-            reply = await unless_client_leaves(self._pool.answer(job), request.receive)
-        exchange.answer_s = time.monotonic() - arrived
+            reply = await unless_client_leaves(work, request.receive)
+        finally:
+            self._bodies.release(exchange)
+        exchange.answer_s = exchange.seconds - exchange.read_s
         exchange.reply, exchange.log_id, exchange.error = reply, reply.log_id, reply.error
         return Response(reply.body, reply.status, headers={"Content-Type": reply.content_type})
+
+    def _job(self, request: Request, body: bytes) -> Job:
+        return Job(
+            number=next(self._numbers),
+            log_id=request.exchange.log_id,
+            content_type=request.headers.get("content-type", ""),
+            accept=request.headers.get("accept", ""),
+            query=request.scope["query_string"].decode("latin-1"),
+            body=body,
+            # from here on: how long the client took to send it is bounded apart from that
+            deadline=time.monotonic() + self._settings.deadline_s,
+        )
 
     def _check_room(self) -> None:
         """Refuse before the body is read what the pool would refuse after it.
@@ -137,7 +144,7 @@ class Endpoints:
         Raises:
             ServerError: `not_ready` or `overloaded`.
         """
-        if not self._pool.ready:
+        if not self._pool.facts:
             raise _not_ready()
         if self._pool.waiting >= self._settings.queue:
             raise ServerError("overloaded", "too many requests wait already", hint="try again later")
@@ -174,8 +181,10 @@ def _not_ready() -> ServerError:
     return ServerError("not_ready", "the service is starting or stopping", hint="try again later")
 
 
-def _file_route(path: str, file: PageFile) -> Route:
+def _file_route(name: str, file: PageFile) -> Route:
+    """What is the same for everybody and says nothing of anybody: browsers cannot send a key when they load it."""
+
     async def endpoint(request: Request) -> Response:
         return file.response(request.headers)
 
-    return Route(name="/" if path == "/" else "/page/*", endpoint=endpoint, open=True, headers=PAGE)
+    return Route(name=name, endpoint=endpoint, open=True, headers=PAGE)
