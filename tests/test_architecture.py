@@ -205,8 +205,9 @@ FOREIGN = {
     "pydantic": ("config", "config_schema", "config_training"),
     "typer": ("cli",),
     "tarfile": ("models",),
-    "socket": ("fetch", "urls", "http_request", "http_reply", "deadline"),
-    "ssl": ("fetch", "http_request"),
+    # `serving.sockets` listens and connects to nobody
+    "socket": ("fetch", "urls", "http_request", "http_reply", "deadline", "serving.sockets"),
+    "ssl": ("fetch", "http_request", "serving.sockets"),
 }
 # Nobody: what acts on data instead of reading it.
 NOBODY = {

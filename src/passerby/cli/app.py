@@ -8,12 +8,13 @@ import typer
 
 from .._version import __version__
 from ..errors import ArgumentError
-from . import config, dataset, doctor, labels, models, module, options, output, predict, synthesise, train
+from . import config, dataset, doctor, labels, models, module, options, output, predict, serve, synthesise, train
 
 app = typer.Typer(
     cls=options.group_with_examples(
         "passerby predict street.jpg --save-path output",
         "passerby --pipeline pedestrian_attribute_recognition --input street.jpg --save_path output",
+        "passerby --serve --pipeline pedestrian_attribute_recognition --port 8080",
         "passerby --get_pipeline_config pedestrian_attribute_recognition --save_path my_path",
     ),
     # plain help and plain errors: no import of rich, no colour codes, no boxes around one-line messages
@@ -28,6 +29,12 @@ app.command(
         "passerby predict street.jpg --cls-threshold default=0.7,hat=0.4",
     )
 )(predict.predict)
+app.command(
+    cls=options.with_examples(
+        "passerby serve",
+        "passerby serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert cert.pem --tls-key key.pem",
+    )
+)(serve.serve)
 app.add_typer(dataset.app, name="dataset")
 app.command(
     cls=options.with_examples(
@@ -96,6 +103,14 @@ def root(
             help="Write that pipeline's YAML into --save_path, every key explained.",
         ),
     ] = None,
+    serve_it: Annotated[
+        bool, typer.Option("--serve", help="Answer requests over HTTP, as `passerby serve` does.")
+    ] = False,
+    host: serve.Host = None,
+    port: serve.Port = None,
+    api_key: serve.ApiKey = None,
+    api_key_file: serve.ApiKeyFile = None,
+    insecure: serve.Insecure = False,
     as_json: options.Json = False,
     as_lines: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as results come.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line a pedestrian, all probabilities.")] = False,
@@ -110,6 +125,8 @@ def root(
     """
     flags: list[Any] = [pipeline, inputs, save_path, device, use_hpip, hpi_config, det_threshold, cls_threshold]
     flags += [ca_file, get_pipeline_config, as_json, as_lines, as_csv, quiet, verbose]
+    for_serve = [host, port is not None, api_key, api_key_file, insecure]
+    flags += [serve_it, *for_serve]
     if ctx.invoked_subcommand is not None:
         if any(flags):
             hint = f"write them after it: passerby {ctx.invoked_subcommand} ..."
@@ -121,6 +138,25 @@ def root(
     if get_pipeline_config is not None:
         config.write_config(get_pipeline_config, save_path or ".", quiet=quiet)
         return
+    if serve_it:
+        if any([inputs, save_path, det_threshold, cls_threshold, as_json, as_lines, as_csv]):
+            hint = "requests name pictures and thresholds; see `passerby serve --help`"
+            raise ArgumentError("bad_argument", "a flag for pictures does not go with --serve", hint=hint)
+        given = {
+            "pipeline": pipeline,
+            "device": device,
+            "use_hpip": use_hpip,
+            "hpi_config": options.mapping(hpi_config, option="--hpi-config"),
+            "host": host,
+            "port": port,
+            "api_keys": serve.keys(api_key, api_key_file),
+            "insecure": insecure,
+            "ca_file": options.ca_file(ca_file),
+            "quiet": quiet,
+        }
+        raise typer.Exit(serve.run(given, verbose=verbose))
+    if any(for_serve):
+        raise ArgumentError("bad_argument", "a flag of --serve stands without it", hint="write passerby --serve ...")
     request = predict.Request(
         inputs=inputs or [],
         format=output.chosen(as_json=as_json, as_lines=as_lines, as_csv=as_csv) or output.PaddleLines,

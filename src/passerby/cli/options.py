@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -175,3 +176,31 @@ def json_value(text: str, *, option: str) -> Any:
         raise ArgumentError(
             "bad_argument", f"{option} is no JSON ({shown(reason)})", hint="quote it for the shell"
         ) from None
+
+
+def mapping(text: str | None, *, option: str) -> dict[str, Any] | None:
+    """A mapping given as JSON.
+
+    Raises:
+        ArgumentError: `bad_argument`.
+    """
+    if text is None:
+        return None
+    value = json_value(text, option=option)
+    if not isinstance(value, dict):
+        raise ArgumentError("bad_argument", f"{option} is {shown(text)}", hint="give a JSON mapping")
+    return value
+
+
+def ca_file(text: str | None) -> Path | None:
+    """The file of `--ca-file`. What is in it shows at the first https URL.
+
+    Raises:
+        ArgumentError: `bad_argument`, there is no such file.
+    """
+    if text is None:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise ArgumentError("bad_argument", "--ca-file names no file", input=text, hint="give a PEM file")
+    return path

@@ -197,7 +197,7 @@ def run(request: Request) -> int:
         config,
         device=request.device,
         use_hpip=request.use_hpip or None,
-        hpi_config=None if request.hpi_config is None else _hpi_config(request.hpi_config),
+        hpi_config=options.mapping(request.hpi_config, option="--hpi-config"),
     )
     results = pipeline.predict(_input(request.inputs), on_error="record", **arguments)
     tally = Tally()
@@ -222,25 +222,15 @@ def _input(words: list[str]) -> str | list[str]:
     return words[0] if len(words) == 1 else words
 
 
-def _hpi_config(text: str) -> dict[str, Any]:
-    value = options.json_value(text, option="--hpi-config")
-    if not isinstance(value, dict):
-        raise ArgumentError("bad_argument", f"--hpi-config is {shown(text)}", hint="give a JSON mapping")
-    return value
-
-
 def _fetch_policy(ca_file: str) -> FetchPolicy:
     """The command line's rules for URLs, with one more root certificate.
 
     Raises:
-        ArgumentError: `bad_argument`, there is no such file. What is in it shows at the first https URL.
+        ArgumentError: `bad_argument`, there is no such file.
     """
     from ..fetch import CLI_POLICY
 
-    path = Path(ca_file)
-    if not path.is_file():
-        raise ArgumentError("bad_argument", "--ca-file names no file", input=ca_file, hint="give a PEM file")
-    return replace(CLI_POLICY, ca_file=path)
+    return replace(CLI_POLICY, ca_file=options.ca_file(ca_file))
 
 
 def _arguments(request: Request) -> dict[str, Any]:
