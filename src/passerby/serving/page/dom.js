@@ -22,6 +22,11 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
+/** Give a node other children; false and null among them are left out. */
+export function fill(node, ...children) {
+  node.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 const PATHS = {

@@ -26,7 +26,7 @@ export function jsonText(items) {
     det_threshold: view.detThreshold,
     attribute_threshold: view.threshold ?? "model",
     filter: view.conditions.map(({ id, wanted }) => ({ label: id, wanted })),
-    perhaps_counts: !view.sure,
+    filter_counts: view.counts,
     models: { detector: facts?.detector, attributes: facts?.attributes, version: facts?.version },
     pictures: items.map(pictureBody),
   };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // "backpack and no hat": typed, or chosen from the list. Works over every picture that is here.
 
-import { byId, h, icon, later } from "./dom.js";
+import { byId, fill, h, icon, later } from "./dom.js";
 import { count, matches, readFilter, shown } from "./persons.js";
 import { grouped, groupName, swatch } from "./person.js";
 import { announce, labelName, say } from "./speech.js";
 import { changed, on, state } from "./store.js";
+
+const COUNTS = ["sure", "likely", "possible"];
 
 let open = false;
 
@@ -24,8 +26,6 @@ const everybody = () => state.items.flatMap((item) => shown(item, state.view));
 
 function build() {
   const field = h("input", { id: "filter-text", type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", enterkeyhint: "done", placeholder: say("filter_hint"), "aria-describedby": "filter-problem" });
-  const sure = h("input", { type: "checkbox", id: "filter-sure", on: { change: (event) => act(() => (state.view.sure = event.target.checked)) } });
-  sure.checked = state.view.sure;
   byId("filter").replaceChildren(
     h("h2", { id: "filter-title", text: say("filter_title") }),
     h(
@@ -36,16 +36,22 @@ function build() {
     ),
     h("p", { id: "filter-problem", class: "wrong small", role: "alert", hidden: true }),
     h("div", { id: "chips", class: "chips" }),
-    h("label", { class: "check small", id: "sure-row" }, sure, h("span", { text: say("filter_sure") })),
+    h("div", { id: "counts-row" }, h("p", { id: "counts-title", class: "small faint", text: say("counts") }), countsSwitch()),
     h(
       "details",
-      { id: "filter-all", open, on: { toggle: (event) => ((open = event.target.open), choices()) } },
+      { id: "filter-all", open, on: { toggle: (event) => unfolded(event.target.open) } },
       h("summary", { text: say("filter_all") }),
       h("div", { id: "choices" }),
     ),
   );
   chips();
   choices();
+}
+
+/** What counts as a match: what is sure, also what is likely, or all that is not ruled out. */
+function countsSwitch() {
+  const part = (level) => h("button", { type: "button", id: `counts-${level}`, class: "switch-part", text: say(`counts_${level}`), on: { click: () => act(() => (state.view.counts = level)) } });
+  return h("div", { class: "switch three", role: "group", "aria-labelledby": "counts-title" }, ...COUNTS.map(part));
 }
 
 function refresh() {
@@ -98,8 +104,10 @@ function chips() {
   const place = byId("chips");
   const inside = place.contains(document.activeElement);
   place.hidden = !conditions.length;
-  byId("sure-row").hidden = !conditions.length || state.view.threshold !== null;
-  place.replaceChildren(
+  byId("counts-row").hidden = !conditions.length || state.view.threshold !== null;
+  for (const level of COUNTS) byId(`counts-${level}`).setAttribute("aria-pressed", String(state.view.counts === level));
+  fill(
+    place,
     ...conditions.map((condition) => {
       const what = conditionText(condition);
       const props = { type: "button", class: `chip ${condition.wanted ? "with" : "without"}`, "aria-label": say("remove_name", { what }), on: { click: () => take(condition.id) } };
@@ -108,6 +116,12 @@ function chips() {
     conditions.length > 1 && h("button", { type: "button", class: "button plain", text: say("filter_clear"), on: { click: () => act(() => (state.view.conditions = [])) } }),
   );
   if (inside) (place.querySelector("button") ?? byId("filter-text")).focus();
+}
+
+function unfolded(now) {
+  open = now;
+  byId("filter").classList.toggle("whole", open);
+  choices();
 }
 
 /** The list is made anew only while it is open: it has a line for every label. */
@@ -120,8 +134,12 @@ function choices() {
   const focused = document.activeElement?.dataset?.choice;
   const persons = everybody();
   const parts = [...grouped(state.facts.labels)].flatMap(([group, members]) => [
-    h("h3", { text: groupName(group) }),
-    h("ul", { class: "choice-list" }, ...members.map((label) => choice(label, persons))),
+    h(
+      "section",
+      { class: "choice-group" },
+      h("h3", { text: groupName(group) }),
+      h("ul", {}, ...members.map((label) => choice(label, persons))),
+    ),
   ]);
   place.replaceChildren(...parts);
   if (focused) place.querySelector(`[data-choice="${CSS.escape(focused)}"]`)?.focus();
@@ -145,7 +163,7 @@ function choice(label, persons) {
   };
   return h(
     "li",
-    { class: "choice" },
+    { class: have ? "choice" : "choice rare" },
     h("span", { class: "bar-name" }, swatch(label), h("span", { text: name })),
     h("span", { class: "faint count", title: say("have", { n: have }), text: have }),
     h("span", { class: "pair" }, button(true), button(false)),

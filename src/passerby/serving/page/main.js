@@ -128,7 +128,7 @@ function escape(event) {
   if (number === null) return;
   const inside = byId("person").contains(document.activeElement);
   stage.choose(null);
-  if (inside) queueMicrotask(() => document.querySelector(`.box[data-number="${number}"]`)?.focus());
+  if (inside) queueMicrotask(() => stage.focusBox(number));
 }
 
 /** On a wide page somebody is looked at from the start; on a phone the details would cover the picture. */

@@ -71,7 +71,8 @@ function holds(person, { id, wanted }, view) {
   if (silent(person, view)) return false;
   const said = answer(person, id, view);
   if (said !== "perhaps") return (said === "yes") === wanted;
-  return !view.sure && person.likely.has(id) === wanted;
+  if (view.counts === "possible") return true;
+  return view.counts === "likely" && person.likely.has(id) === wanted;
 }
 
 /** Whether a person meets every condition of the filter. */

@@ -13,7 +13,8 @@ const SMALLER_PIXELS = [24e6, 4e6]; // tried in turn when a picture is too large
 const TRIES = 6;
 const LONGEST_WAIT_S = 30;
 const COMES_BACK_MS = 5000;
-const TOO_LARGE = ["request_too_large", "image_too_large", "input_too_large"];
+// a body that takes longer than the service waits is too large for the way there
+const TOO_LARGE = ["request_too_large", "image_too_large", "input_too_large", "request_timeout"];
 const BUSY = ["overloaded", "rate_limited", "not_ready", "interrupted"];
 const PICTURE_NAME = /\.(jpe?g|jpe|jfif|mpo|png|apng|gif|webp|avif|tiff?|bmp|dib|p[bgpn]m|pfm|ras|sr|heic|heif|jxl|svg)$/iu;
 

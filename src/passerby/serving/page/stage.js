@@ -2,7 +2,7 @@
 // The picture and the boxes on it. Boxes are buttons placed in per cent, so they scale with the picture and work
 // with mouse, finger, keyboard and screen reader alike.
 
-import { byId, h, icon, step } from "./dom.js";
+import { byId, fill, h, icon, step } from "./dom.js";
 import { canvasOf, decode } from "./pictures.js";
 import { matches, shown } from "./persons.js";
 import { again } from "./queue.js";
@@ -21,6 +21,7 @@ const frame = h("div", { class: "frame" });
 const boxes = h("div", { class: "boxes", role: "group" });
 const message = h("div", { class: "stage-message" });
 let ticking = 0;
+let placing = false;
 
 export function start() {
   byId("stage").append(frame, message);
@@ -30,6 +31,7 @@ export function start() {
   frame.addEventListener("click", (event) => {
     if (!event.target.closest(".box")) choose(null);
   });
+  on(["view", "current"], keepMatching);
   on(["current"], picture);
   on(["current", "selected", "view", "language"], showBoxes);
   on(["current", "view", "language", "paused"], showMessage);
@@ -40,7 +42,22 @@ export function choose(number, { focus = false } = {}) {
   state.selected = number;
   state.hovered = null;
   changed("selected");
-  if (focus) queueMicrotask(() => boxes.querySelector(`[data-number="${number}"]`)?.focus());
+  if (focus) queueMicrotask(() => focusBox(number));
+}
+
+/** Put the keyboard on a box; that alone does not mean to look at the person. */
+export function focusBox(number) {
+  placing = true;
+  boxes.querySelector(`[data-number="${number}"]`)?.focus();
+  placing = false;
+}
+
+/** Whoever is looked at and no longer matches gives way to the first who does. */
+function keepMatching() {
+  if (state.selected === null || !state.current?.persons) return;
+  const fitting = shown(state.current, state.view).filter((person) => matches(person, state.view));
+  if (!fitting.length || fitting.some((person) => person.number === state.selected)) return;
+  choose(fitting[0].number);
 }
 
 function hover(event, box) {
@@ -105,7 +122,7 @@ function showBoxes(topics) {
     const area = ({ box: [x1, y1, x2, y2] }) => (x2 - x1) * (y2 - y1);
     const order = [...persons].sort((a, b) => area(b) - area(a));
     boxes.replaceChildren(...persons.map((person) => box(person, item, order.indexOf(person))));
-    if (focused) boxes.querySelector(`[data-number="${focused}"]`)?.focus();
+    if (focused) focusBox(focused);
   }
   const at = state.hovered ?? state.selected;
   const first = persons.find((person) => matches(person, state.view)) ?? persons[0];
@@ -138,11 +155,16 @@ function box(person, item, layer) {
       },
       on: {
         click: (event) => pressed(event, person.number),
-        focus: (event) => event.target.matches(":focus-visible") && state.selected !== person.number && choose(person.number),
+        focus: (event) => reached(event, person.number),
       },
     },
     h("span", { class: "number", text: person.number }),
   );
+}
+
+/** Whoever comes by keyboard looks at the person at once; a pointer says so by its click. */
+function reached(event, number) {
+  if (!placing && event.target.matches(":focus-visible") && state.selected !== number) choose(number);
 }
 
 /** A click looks at a person or away; Enter on a box, which is looked at already, goes on into the details. */
@@ -193,13 +215,30 @@ function emptiness(item) {
   const persons = shown(item, state.view);
   if (persons.some((person) => matches(person, state.view))) return [];
   const below = item.persons.length - persons.length;
+  const possible = persons.filter((person) => matches(person, { ...state.view, counts: "possible" })).length;
+  if (possible) return [hopeful(possible)];
   let text = say("nobody_matches");
   if (!persons.length) text = below ? say("nobody_above", { n: below }) : say("nobody");
   return [h("p", { class: "empty-note", text })];
 }
 
+/** The filter found nobody, but not everybody is ruled out. */
+function hopeful(n) {
+  const widen = () => {
+    state.view.counts = "possible";
+    changed("view");
+  };
+  return h(
+    "div",
+    { class: "empty-note" },
+    h("p", { text: say("could_match", { n }) }),
+    h("button", { type: "button", class: "button", text: say("show_possible"), on: { click: widen } }),
+  );
+}
+
 const SHARED_WORDS = {
   request_too_large: "too_large",
+  request_timeout: "too_large",
   input_too_large: "too_large",
   overloaded: "busy",
   rate_limited: "busy",

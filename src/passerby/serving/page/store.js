@@ -13,7 +13,7 @@ export const state = {
     detThreshold: 0.5,
     threshold: null, // null: as the model decides; else one threshold for every attribute
     conditions: [], // [{id, wanted: true | false}]
-    sure: false, // whether "perhaps" counts for nothing
+    counts: "likely", // what the filter counts of "perhaps": nothing ("sure"), what is likely, or all ("possible")
   },
   paused: null, // null | "offline" | "key"
   language: "en",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several pictures: thumbnails to go through, how far the queue is, and where the filter finds somebody.
 
-import { byId, h, icon, step } from "./dom.js";
+import { byId, fill, h, icon, step } from "./dom.js";
 import { matches, shown } from "./persons.js";
 import { clear, show } from "./queue.js";
 import { announce, say } from "./speech.js";
@@ -33,6 +33,7 @@ function strip(topics) {
   speak();
   const many = state.items.length > 1;
   byId("strip").hidden = !many;
+  byId("work").classList.toggle("many", many);
   if (!many) return;
   const items = listed();
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
@@ -67,7 +68,8 @@ function progress(items) {
   const button = (name, image, by) =>
     h("button", { type: "button", class: "button plain square", "aria-label": say(name), title: say(name), "data-go": by, on: { click: () => go(items, by) } }, icon(image));
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.go : null;
-  head.replaceChildren(
+  fill(
+    head,
     h("p", { class: "strip-words" }, texts.join(" · ")),
     done < all && bar,
     state.view.conditions.length > 0 && only(),
@@ -112,7 +114,7 @@ function thumb(item) {
         "aria-label": say("thumb_name", { name: item.name, what }),
         title: `${item.name}\n${what}`,
         tabindex: here ? "0" : "-1",
-        on: { click: () => show(item) },
+        on: { click: () => look(item) },
       },
       item.thumb ? h("img", { src: item.thumb, alt: "", decoding: "async" }) : h("span", { class: "blank" }),
       item.status === "error" && h("span", { class: "badge bad" }, icon("warning")),
@@ -125,6 +127,11 @@ function outcome(item, number) {
   if (item.status === "error") return errorText(item.error);
   if (item.status === "done") return say("people", { n: number });
   return say(item.status === "busy" ? "looking" : "waiting");
+}
+
+function look(item) {
+  show(item);
+  byId("stage").scrollIntoView({ block: "nearest" });
 }
 
 function go(items, by) {
