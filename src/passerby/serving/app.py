@@ -18,9 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import InternalError, PasserbyError, ServerError, without_secrets
 from .access_log import AccessLog
+from .answer_headers import COMMON, DATA
 from .answers import JSON_TYPE, error_body
 from .body import Bodies
-from .endpoints import DATA, Endpoints, Request, Route
+from .endpoints import Endpoints, Request, Route
 from .exchange import LEFT, ClientLeft, Exchange, Refusal
 from .guards import Clients, HostGuard, KeyGuard, OriginGuard, RateLimit, cors_headers, preflight_headers
 from .metrics import Metrics
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from .pool import WorkerPool
 
 RETRY_S = 1
-# On every answer, an endpoint's own come on top.
-COMMON = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 class Application:

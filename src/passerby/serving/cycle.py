@@ -15,6 +15,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from ..errors import InternalError, PasserbyError
+from .answer_headers import COMMON, DATA
 from .answers import JSON_TYPE, error_body
 
 Headers = list[tuple[bytes, bytes]]
@@ -117,6 +118,7 @@ def last_answer(error: PasserbyError, default_headers: Headers) -> bytes:
         (b"content-type", JSON_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in {**DATA, **COMMON}.items()),
     ]
     if error.http_status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))

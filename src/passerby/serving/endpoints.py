@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from ..errors import ServerError
+from .answer_headers import DATA, PAGE
 from .answers import JSON_TYPE, json_bytes, result_body
 from .body import Bodies, check_type, unless_client_leaves
 from .docs_page import reference
@@ -26,16 +27,6 @@ from .settings import ServerSettings
 
 if TYPE_CHECKING:
     from .pool import WorkerPool
-
-# Answers that are data: never kept, and nothing in them acts where a browser shows them.
-DATA = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-# The page: its own files alone, and pictures that the user chose or that an answer brought.
-PAGE = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
