@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import unit_filter
 
 ROOT_OF_REPOSITORY = Path(__file__).resolve().parents[1]
 MIB = 1 << 20
@@ -24,15 +27,31 @@ MEMORY_MAX = 2048 * MIB
 ADDRESS = "http://127.0.0.1:8080"
 PICTURE = "from importlib.resources import files; print(files('passerby') / 'assets' / 'street.jpg')"
 WRITES = "import pathlib; pathlib.Path('/opt/passerby/written').write_text('x')"
+# What the unit's filter takes away: sockets of other families, memory to write code into and run it.
+NETLINK = "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)"
+WRITTEN_CODE = "import mmap; mmap.mmap(-1, 4096, prot=7)"
 CONNECTS = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
 STATUS = """
 import sys, urllib.error, urllib.request
 headers = {'Authorization': 'Bearer ' + sys.argv[2]} if len(sys.argv) > 2 else {}
 try:
-    print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=headers), timeout=10).status)
+    answer = urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=headers), timeout=10)
+    print(answer.status, answer.read().decode())
 except urllib.error.HTTPError as reason:
     print(reason.code)
 """
+
+
+# A request that takes a while: a number of copies of the picture, then how many results came back.
+LONG = """
+import base64, json, sys, urllib.request
+picture = base64.b64encode(open(sys.argv[1], 'rb').read()).decode()
+body = json.dumps({'images': [picture] * int(sys.argv[4]), 'visualize': True}).encode()
+headers = {'Authorization': 'Bearer ' + sys.argv[2], 'Content-Type': 'application/json'}
+wanted = urllib.request.Request(sys.argv[3] + '/pedestrian-attribute-recognition', body, headers)
+print(len(json.load(urllib.request.urlopen(wanted, timeout=60))['result']['results']))
+"""
+COPIES = 8
 
 
 class Failed(Exception):
@@ -70,8 +89,8 @@ def mounts(work: Path) -> list[dict[str, Any]]:
     ]
 
 
-def bundle(root: Path, work: Path, image: dict[str, Any]) -> None:
-    """Write the folder that runc starts from."""
+def bundle(root: Path, work: Path, image: dict[str, Any], *, filtered: bool) -> None:
+    """Write the folder that runc starts from; `filtered`: with the system calls of the systemd unit alone."""
     user, group = (int(number) for number in image["User"].split(":"))
     process = {
         "args": [*image["Entrypoint"], *image["Cmd"]],
@@ -91,6 +110,8 @@ def bundle(root: Path, work: Path, image: dict[str, Any]) -> None:
         "maskedPaths": ["/proc/kcore", "/proc/keys", "/sys/firmware"],
         "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
     }
+    if filtered:
+        linux["seccomp"] = unit_filter.seccomp()
     config = {
         "ociVersion": "1.0.2",
         "process": process,
@@ -107,6 +128,7 @@ class Container:
 
     def __init__(self, work: Path, image: dict[str, Any]) -> None:
         self.name = f"passerby-{secrets.token_hex(4)}"
+        self.picture = ""  # of the package, as seen from inside
         self.user = image["User"]
         self.env = [word for pair in image["Env"] for word in ("--env", pair)]
         self.errors = work / "stderr"
@@ -128,14 +150,21 @@ class Container:
     def said(self) -> str:
         return self.errors.read_text("utf-8", "replace")
 
+    def command(self, *words: str) -> list[str]:
+        return ["runc", "exec", *self.env, "--user", self.user, self.name, *words]
+
     def inside(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = ["runc", "exec", *self.env, "--user", self.user, self.name, *words]
+        command = self.command(*words)
         return subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
         )
 
     def status(self, path: str, *key: str) -> int:
-        return int(self.inside("python3", "-c", STATUS, ADDRESS + path, *key).stdout)
+        return int(self.get(path, *key).split()[0])
+
+    def get(self, path: str, *key: str) -> str:
+        """Status and body of an answer."""
+        return self.inside("python3", "-c", STATUS, ADDRESS + path, *key).stdout
 
     def processes(self) -> list[int]:
         """Numbers of its processes, as seen from here."""
@@ -183,40 +212,65 @@ def look(container: Container, image: dict[str, Any], key: str) -> None:
     check([container.status(p) for p in ("/live", "/ready", "/health")] == [200] * 3, "/live, /ready, /health: 200")
     check(container.status("/metrics") == 401, "/metrics without the key: 401")
     check(container.status("/metrics", key) == 200, "/metrics with the key: 200")
-    picture = container.inside(*python, PICTURE).stdout.strip()
-    ask = ("python3", "/srv/client.py", picture, "--key-file", "/run/secrets/passerby_key")
+    container.picture = container.inside(*python, PICTURE).stdout.strip()
+    ask = ("python3", "/srv/client.py", container.picture, "--key-file", "/run/secrets/passerby_key")
     start = time.monotonic()
     ran = container.inside(*ask)
     seconds = time.monotonic() - start
-    check(ran.returncode == 0, f"examples/client.py gets an answer {ran.stderr}")
+    check(ran.returncode == 0, f"examples/client.py gets an answer{ran.stderr and ': ' + ran.stderr}")
     people = len(json.loads(ran.stdout)["pedestrians"])
     check(people >= 5, f"{people} pedestrians in the bundled picture, {seconds:.2f} s with the client's start")
 
 
-def run(root: Path, work: Path) -> None:
-    image = json.loads((work / "image.json").read_text("utf-8"))["Docker"]["config"]
+def end_in_the_middle(container: Container, key: str) -> None:
+    """SIGTERM while a request is worked on, which is answered all the same."""
+    words = container.command("python3", "-c", LONG, container.picture, key, ADDRESS, str(COPIES))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as client:
+        end = time.monotonic() + 30
+        while "passerby_requests_running 1.0" not in container.get("/metrics", key):
+            if time.monotonic() > end or client.poll() is not None:
+                raise Failed("the long request was never seen at work")
+        code, seconds = container.end()
+        answer = client.communicate(timeout=60)[0].strip()
+    check(answer == str(COPIES), f"a request of {COPIES} pictures is answered after SIGTERM")
+    check(code == 0, f"the server ends with exit code 0, {seconds:.1f} s after SIGTERM")
+
+
+def once(root: Path, work: Path, image: dict[str, Any], *, filtered: bool) -> str:
+    """Start, look, end; the figures in words."""
     key = secrets.token_urlsafe(32)
     (work / "key").write_text(key + "\n", "utf-8")
     (work / "key").chmod(0o444)
-    bundle(root, work, image)
+    bundle(root, work, image, filtered=filtered)
     start = time.monotonic()
     container = Container(work, image)
     try:
         container.wait_until_ready()
-        seconds_to_start = time.monotonic() - start
+        started = time.monotonic() - start
         at_rest = container.memory_mib()
         look(container, image, key)
+        for what, denied in (("socket", NETLINK), ("memory", WRITTEN_CODE)):
+            ran = container.inside("python3", "-c", denied)
+            does = "fails" if filtered else "works"
+            check(("PermissionError" in ran.stderr) is filtered, f"{what} of a kind that the unit denies {does}")
         worked, processes = container.memory_mib(), len(container.processes())
-        code, seconds_to_end = container.end()
-        check(code == 0, f"SIGTERM ends it with exit code 0 after {seconds_to_end:.2f} s")
+        end_in_the_middle(container, key)
         check(key not in container.said(), "the key is not in the log")
+        check("Traceback" not in container.said(), "the log has no traceback")
     finally:
         container.remove()
-    print(
-        f"size of the image: {megabytes(root):.0f} MiB, of it /opt/passerby {megabytes(root / 'opt/passerby'):.0f} MiB"
-    )
-    print(f"from start to ready: {seconds_to_start:.1f} s")
-    print(f"memory: {at_rest:.0f} MiB when ready, {worked:.0f} MiB after a request, {processes} processes")
+    memory = f"{at_rest:.0f} MiB when ready, {worked:.0f} MiB after a request, {processes} processes"
+    return f"from start to ready: {started:.1f} s; memory: {memory}"
+
+
+def run(root: Path, work: Path) -> None:
+    image = json.loads((work / "image.json").read_text("utf-8"))["Docker"]["config"]
+    figures = once(root, work, image, filtered=False)
+    if shutil.which("systemd-analyze"):
+        print("the same with the system calls that the systemd unit allows:", flush=True)
+        once(root, work, image, filtered=True)
+    size, ours = megabytes(root), megabytes(root / "opt/passerby")
+    print(f"image: {size:.0f} MiB, of it /opt/passerby {ours:.0f} MiB; {figures}")
 
 
 if __name__ == "__main__":
