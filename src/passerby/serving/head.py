@@ -40,6 +40,7 @@ class Head:
         self.url = b""
         self.headers: Headers = []
         self._settings = settings
+        self._lines = 0
         self._size = 0
 
     def add_url(self, piece: bytes) -> None:
@@ -57,8 +58,17 @@ class Head:
             ServerError: `headers_too_large`.
         """
         self.headers.append((name.lower(), value))
+        self.count(name, value)
+
+    def count(self, name: bytes, value: bytes) -> None:
+        """Count one line more, of the head or behind the body.
+
+        Raises:
+            ServerError: `headers_too_large`.
+        """
+        self._lines += 1
         self._size += len(name) + len(value) + LINE_END
-        if len(self.headers) > self._settings.max_header_lines:
+        if self._lines > self._settings.max_header_lines:
             raise too_large(f"the request has more than {self._settings.max_header_lines} headers")
         if self._size > self._settings.max_header_bytes:
             raise headers_too_large(self._settings)
@@ -142,10 +152,11 @@ class Body:
     def check(self) -> None:
         """
         Raises:
-            ServerError: `bad_request`, hardly anything but framing.
+            ServerError: `request_too_large`, hardly anything of it but framing.
         """
         if self._framing > FRAMING:
-            raise bad_request("the body comes in chunks that are smaller than their own length lines")
+            happened = "the chunks of the body are smaller than their own length lines"
+            raise ServerError("request_too_large", happened, hint="send larger chunks, or a Content-Length")
 
     def end(self) -> None:
         """All of it has come."""

@@ -34,7 +34,7 @@ HEAD_SLICE = 4096
 CHUNK_SLICE = 8192
 BODY_SLICE = 65536
 
-LINGER_S = 5.0
+LINGER_S = 2.0
 """Of silence from a client that still sends, until its connection is closed."""
 
 
@@ -209,19 +209,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self.head.add_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # not so in trailers, which nobody reads
+        if self._in_head:
             self.head.add_header(name, value)
+        else:
+            self.head.count(name, value)  # a trailer, which nobody reads
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
+        self.scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         target = self.head.target(version)
         self._body = self.head.body()
         upgrade = self.parser.should_upgrade()
         if upgrade and self._body.left is None:
             raise bad_request("a chunked body beside an Upgrade", "leave out one of them")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
         self.scope["headers"] = self.head.headers
         self.scope["path"] = unquote(target.path.decode("ascii"))
@@ -281,7 +283,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             self._answer(self._refusal)
         elif done is not None and done.ahead_of_body:
-            self._linger(self.settings.body_s)
+            self._linger(self.settings.body_s if done.fault is None else LINGER_S)
         elif self._held or self._in_head:
             self._unset_keepalive_if_required()
             self._timer.start(self.settings.header_s, self._head_is_late)
@@ -311,7 +313,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger(LINGER_S)
 
     def _method(self) -> str:
-        return "" if self._in_head or self.cycle is None else str(self.scope["method"])
+        return str(self.scope.get("method", "")) if self.scope else ""
 
     def _target(self) -> str:
         return self.head.url.decode("ascii", "replace")
