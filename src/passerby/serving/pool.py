@@ -109,7 +109,8 @@ class WorkerPool:
             PasserbyError: what kept one of them from starting; none runs then.
         """
         atexit.register(self._kill_all)
-        await asyncio.gather(*(self._launch() for _ in range(self._settings.worker_count)))
+        for _ in range(self._settings.worker_count):
+            self._launch()
         while self._failure is None and not all(worker.ready for worker in self._workers):
             await self._change()
         if self._failure is not None:
@@ -219,23 +220,32 @@ class WorkerPool:
             log.warning("a worker hangs and is replaced: worker=%d", worker.number)
             worker.kill()
 
-    async def _launch(self) -> None:
+    def _launch(self) -> None:
+        """Start a worker; that goes on by itself, also when whoever waits for it is told not to."""
         self._started += 1
+        loop = asyncio.get_running_loop()
         worker = Worker(
             number=self._started,
             settings=self.recipe,
             layout=self._layout,
-            loop=asyncio.get_running_loop(),
+            loop=loop,
             told=self._told,
             died=self._died,
         )
         self._workers.append(worker)
+        task = loop.create_task(self._begin(worker))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, worker: Worker) -> None:
+        if self._stopping:
+            self._died(worker, 0)
+            return
         try:
             await asyncio.to_thread(worker.start)
         except OSError as reason:
-            log.warning("no new worker process could be started: %s", type(reason).__name__)
+            log.warning("no worker process could be started: %s", reason.strerror or type(reason).__name__)
             self._died(worker, 1)
-            return
         if self._stopping:
             worker.kill()
 
@@ -270,8 +280,9 @@ class WorkerPool:
 
     def _not_started(self, worker: Worker, error: PasserbyError) -> None:
         """At the start of the service that is its end; later it is a death like any other."""
-        log.warning("a worker could not start: worker=%d %s", worker.number, error.message)
-        if not self._facts:
+        if self._facts:
+            log.warning("a worker could not start: worker=%d %s", worker.number, error.message)
+        else:
             self._fail(error)
         worker.kill()
 
@@ -302,9 +313,7 @@ class WorkerPool:
             self._fail(EngineError("engine_failed", f"{DEATHS} worker processes died within {WITHIN_S:g} s"))
         else:
             self._restarts += 1
-            task = asyncio.get_running_loop().create_task(self._launch())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._launch()
 
     def _fail(self, error: PasserbyError) -> None:
         self._failure = self._failure or error
