@@ -155,20 +155,21 @@ def method_tricks(body: bytes) -> Iterator[Trick]:
             yield Trick("method", f"{method} {path}", request(method, path, body=body, headers=[JSON]))
 
 
-def host_tricks(port: int, body: bytes) -> Iterator[Trick]:
-    """A service on loopback is asked under another name, as a page does whose name was turned to 127.0.0.1."""
+def host_tricks(port: int, body: bytes, key: Header) -> Iterator[Trick]:
+    """A service on loopback is asked under another name, as a page does whose name was turned to 127.0.0.1; the key is
+    right."""
     for host in (*written(HOSTS, port=port), ""):
-        content = request("POST", RECOGNITION, body=body, headers=[JSON], host=host)
+        content = request("POST", RECOGNITION, body=body, headers=[JSON, key], host=host)
         yield Trick("host", f"POST {host or 'none'}", content)
-        yield Trick("host", f"GET /labels {host or 'none'}", request("GET", "/labels", host=host))
-    two = request("POST", RECOGNITION, body=body, headers=[("Host", "evil.test"), JSON])
+        yield Trick("host", f"GET /labels {host or 'none'}", request("GET", "/labels", headers=[key], host=host))
+    two = request("POST", RECOGNITION, body=body, headers=[("Host", "evil.test"), JSON, key])
     yield Trick("host", "localhost, then evil.test", two)
     for name in ("X-Forwarded-Host", "X-Host", "X-Original-Host"):
-        headers = [(name, "localhost"), JSON]
+        headers = [(name, "localhost"), JSON, key]
         content = request("POST", RECOGNITION, body=body, headers=headers, host="evil.test")
         yield Trick("host", name, content)
     for host in written(RIGHT_HOSTS, port=port):
-        yield Trick("host", f"right {host}", request("GET", "/labels", host=host), may=True)
+        yield Trick("host", f"right {host}", request("GET", "/labels", headers=[key], host=host), may=True)
 
 
 def origin_tricks(port: int, body: bytes, key: Header) -> Iterator[Trick]:
