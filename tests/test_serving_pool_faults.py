@@ -17,10 +17,11 @@ import pytest
 
 from passerby.errors import Interrupted, ServerError
 from passerby.serving.pool import DEATHS
+from passerby.serving.settings import ServerSettings
 
 from . import tiny
 from .serving_pool import PATIENCE_S, Pool, alive, job, png, running
-from .serving_server import until
+from .serving_server import tiny_pipeline, until
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs the signals of POSIX")
 
@@ -106,6 +107,19 @@ def test_signals_to_the_whole_group_leave_workers_alone(tmp_path: Path) -> None:
             os.kill(pool.pool.pids[0], number)
         assert taken.result(PATIENCE_S).status == 200
         assert pool.pool.restarts == 0
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_start_that_is_called_off_leaves_nothing(tmp_path: Path, begun: bool) -> None:
+    pool = Pool(ServerSettings(pipeline=str(tiny_pipeline(tmp_path)), workers=3))
+    starting = pool.do(pool.pool.start())
+    if begun:
+        pool.until(lambda p: len(p.pids) == 3)
+    pids = pool.pool.pids
+    starting.cancel()
+    pool.close()
+    assert pool.pool.pids == ()
+    assert not [pid for pid in pids if alive(pid)]
 
 
 FRONT = """
