@@ -264,6 +264,7 @@ def test_a_long_value_is_not_shown_in_full() -> None:
         ("detThreshold=0.5&detThreshold=0.6", "detThreshold stands twice"),
         ("det_threshold=0.5", "did you mean detThreshold?"),
         ("visualize=yes", "visualize is the text 'yes'"),
+        ("detThreshold=null", "detThreshold is the text 'null'"),
         ("details=", "details is the text ''"),
         ("image=http://a.test/x.jpg", "image stands in the query"),
         ("labels=%ff", "the query cannot be read"),

@@ -13,7 +13,9 @@ import itertools
 from typing import Any
 
 import schemathesis
+from hypothesis import strategies
 from PIL import Image
+from schemathesis.transport.serialization import Binary
 
 
 def _picture(format: str, *, cut: bool = False) -> bytes:
@@ -23,40 +25,30 @@ def _picture(format: str, *, cut: bool = False) -> bytes:
     return data[: len(data) // 2] if cut else data
 
 
-_PICTURES = itertools.cycle([_picture("JPEG"), _picture("PNG"), _picture("JPEG", cut=True), _picture("WEBP")])
+_PICTURES = [_picture("JPEG"), _picture("PNG"), _picture("JPEG", cut=True), _picture("WEBP")]
+_TEXTS = itertools.cycle(base64.b64encode(picture).decode() for picture in _PICTURES)
 
-
-def _is_right(case: Any) -> bool:
-    """Whether a request is one that fits the document."""
-    return case.meta is not None and bool(case.meta.generation.mode.is_positive)
+# Files of forms and bare bodies: a text to the schema, bytes on the wire.
+schemathesis.openapi.format("binary", strategies.sampled_from([Binary(picture) for picture in _PICTURES]))
 
 
 @schemathesis.serializer("image/*")
-def picture_as_it_is(context: Any, value: Any) -> Any:
-    """A bare picture; what else was made for one is sent as it is."""
-    if _is_right(context.case):
-        return next(_PICTURES)
+def picture_as_it_is(_: Any, value: Any) -> Any:
+    """A bare picture is sent as the bytes it is, and what else was made for one as its text."""
+    if isinstance(value, Binary):
+        return value.data
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-
-
-def _true(value: Any) -> Any:
-    """A JSON body with pictures in place of texts."""
-    if not isinstance(value, dict):
-        return value
-    body = dict(value)
-    if isinstance(body.get("image"), str):
-        body["image"] = base64.b64encode(next(_PICTURES)).decode()
-    if isinstance(body.get("images"), list):
-        body["images"] = [base64.b64encode(next(_PICTURES)).decode() for _ in body["images"]]
-    return body
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Put pictures into requests that are meant to be right."""
-    if case.method != "POST" or not _is_right(case):
+    """Put pictures into the texts of JSON bodies that are meant to be right."""
+    right = case.meta is not None and case.meta.generation.mode.is_positive
+    if not right or case.media_type != "application/json" or not isinstance(case.body, dict):
         return
-    if case.media_type == "application/json":
-        case.body = _true(case.body)
-    elif case.media_type == "multipart/form-data" and isinstance(case.body, dict) and case.body.get("image"):
-        case.body = {**case.body, "image": [next(_PICTURES) for _ in case.body["image"]]}
+    body = dict(case.body)
+    if isinstance(body.get("image"), str):
+        body["image"] = next(_TEXTS)
+    if isinstance(body.get("images"), list):
+        body["images"] = [next(_TEXTS) for _ in body["images"]]
+    case.body = body

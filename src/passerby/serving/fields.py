@@ -215,9 +215,10 @@ def value_of(field: Field, text: str) -> Any:
     """
     if field.as_json:
         try:
-            return load_json(text.encode(), levels=2)
+            value = load_json(text.encode(), levels=2)
         except ValueError:
             return text
+        return text if value is None else value  # null is a way of JSON to leave a field out; a query just does
     if field.schema.get("type") == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
     return text
