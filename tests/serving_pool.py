@@ -88,11 +88,12 @@ async def _awaited(action: Awaitable[T]) -> T:
 
 @contextmanager
 def running(folder: Path, *, hung_s: float = 30.0, **settings: Any) -> Iterator[Pool]:
-    """A pool that is warm; no process of it is left after the block."""
+    """A pool that is warm, of tiny networks and one worker if nothing else is said; no process of it is left after the
+    block."""
     pipeline = folder / "tiny.yaml"
     if not pipeline.exists():
         pipeline.write_text(json.dumps(tiny.config()), "utf-8")
-    pool = Pool(ServerSettings(pipeline=str(pipeline), **{"workers": 1, **settings}), hung_s=hung_s)
+    pool = Pool(ServerSettings(**{"pipeline": str(pipeline), "workers": 1, **settings}), hung_s=hung_s)
     try:
         pool.do(pool.pool.start()).result(PATIENCE_S)
         yield pool

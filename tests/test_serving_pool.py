@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import passerby
 from passerby.errors import ConfigError, Interrupted, ModelError, ServerError
 from passerby.serving.answering import answer as answered_here
 from passerby.serving.gate import JobGate, Room, Turns
@@ -51,14 +52,20 @@ def alone() -> JobGate:
     return JobGate(computing=Turns(1), fetching=Turns(1), room=Room(1), deadline=time.monotonic() + 60, tell=print)
 
 
-def test_answers_are_those_of_one_thread_in_one_process(tmp_path: Path) -> None:
-    """P5: the same bits, whichever worker and thread a picture comes to."""
+def street() -> bytes:
+    return (Path(passerby.__file__).parent / "assets/street.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("shipped", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["tiny", "shipped"])
+def test_answers_are_those_of_one_thread_in_one_process(tmp_path: Path, shipped: bool) -> None:
+    """P5: the same bits, whichever worker and thread a picture comes to; here also with other threads of the engine."""
     asked = [job(png(seed), query="visualize=true&details=true") for seed in range(8)]
-    with tiny.pipeline() as pipeline:
+    asked += [job(street(), content_type="image/jpeg", query="details=true") for _ in range(4)]
+    with passerby.create_pipeline(config=None if shipped else tiny.config(), device="cpu") as pipeline:
         settings = ServerSettings()
         expected = [answered_here(one, pipeline, settings, alone()).body for one in asked]
-    assert len(set(expected)) == 8
-    with running(tmp_path, workers=2, threads=2) as pool:
+    assert len(set(expected)) == 9
+    with running(tmp_path, workers=2, threads=2, **({"pipeline": None} if shipped else {})) as pool:
         replies = [pool.ask(one) for one in asked]
         assert [reply.result(PATIENCE_S).body for reply in replies] == expected
 
