@@ -55,7 +55,7 @@ def schemas(settings: ServerSettings) -> dict[str, Schema]:
         "Colour": _object({"label": {"type": "string"}, "score": _share(), "decision": _DECISION}),
         "Error": error_schema(),
         "Healthy": _object({"logId": _log_id(), "errorCode": {"const": 0}, "errorMsg": {"type": "string"}}),
-        "Labels": _envelope({"type": "object", "description": "The labels of the attribute model, and both models."}),
+        "Labels": _envelope(_models()),
     }
 
 
@@ -198,6 +198,30 @@ def _pedestrian() -> Schema:
     }
     described = {name: {**schema, "title": "with details"} for name, schema in details.items()}
     return {**_object({**seed, **described}, list(seed)), "dependentRequired": {"decisions": list(details)}}
+
+
+def _models() -> Schema:
+    """What GET /labels says: `facts.facts_of`."""
+    text, share = {"type": "string"}, _share()
+    pair = {"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    label = {
+        **dict.fromkeys(("id", "en", "zh", "paddle", "group"), text),
+        "threshold": share,
+        "uncertain": {**pair, "description": "Between these it is neither yes nor no; null where nobody measured."},
+    }
+    models = ("version", "device", "detector", "attributes", "detector_sha256", "attributes_sha256")
+    return _object(
+        {
+            **dict.fromkeys(models, text),
+            "det_threshold": share,
+            "labels": {**_list(_object(label)), "description": "In the order of their numbers in `clsThreshold`."},
+            "colours": {
+                "type": "object",
+                "additionalProperties": {"enum": ["upper", "lower"]},
+                "description": "Groups of labels that are colours, and the part of a person that they colour.",
+            },
+        }
+    )
 
 
 def error_schema(status: int | None = None) -> Schema:
