@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files become bitmaps, thumbnails, cut-outs and, where they are too large to send, smaller files.
 
+import { orientationOf, upright } from "./orientation.js";
+
 const THUMB_PX = 160;
 const JPEG_QUALITY = 0.92;
 
@@ -27,6 +29,8 @@ const unturned = (file) => createImageBitmap(file, { imageOrientation: "none" })
  * @returns {Promise<ImageBitmap | null>} null where this browser cannot show such a file; the caller closes it
  */
 export async function decode(file, size = null) {
+  const orientation = await orientationOf(file).catch(() => 1);
+  if (orientation > 1) return unturned(file).then((bitmap) => upright(bitmap, orientation)).catch(() => null);
   let kept = null;
   for (const way of [asStored, asShown, unturned]) {
     const bitmap = await way(file).catch(() => null);

@@ -25,7 +25,7 @@ function build() {
   const { view } = state;
   byId("sliders").replaceChildren(
     h("h2", { id: "sliders-title", text: say("sliders_title") }),
-    slider("detection", "detection", LOWEST_SCORE, 0.95, (value) => (view.detThreshold = value)),
+    slider("detection", "detection", LOWEST_SCORE, 0.99, (value) => (view.detThreshold = value)),
     h("p", { class: "small faint", text: say("detection_hint") }),
     h(
       "div",
