@@ -3,7 +3,8 @@
 # Builds deploy/Dockerfile and runs the image as a container engine would, on a machine that has none: read-only root,
 # user without a name or a home, no capabilities, no network but loopback, limits of memory and processes. Asks it,
 # ends it by SIGTERM, prints figures. In place of the official Python image stands Debian's own Python of that release.
-#   apt-get install debootstrap buildah runc && sh scripts/clean_root.sh
+# Where systemd-nspawn is (package systemd-container), the systemd unit is then started by a real systemd.
+#   apt-get install debootstrap buildah runc systemd-container && sh scripts/clean_root.sh
 # As root. The first run takes some minutes; the base and the image stay with buildah (buildah images).
 set -eu
 cd "$(dirname "$0")/.."
@@ -45,7 +46,23 @@ buildah build "$@" --isolation chroot --format docker --layers --build-arg PYTHO
     --ignorefile deploy/Dockerfile.dockerignore --file deploy/Dockerfile --tag $IMAGE . >"$work/build" 2>&1 ||
     { tail -n 20 "$work/build" >&2; fail "the build failed"; }
 
-container=$(buildah from --pull=never $IMAGE)
-trap 'buildah rm "$container" >/dev/null; rm -rf "$work"' EXIT
+image=$(buildah from --pull=never $IMAGE)
+system=
+trap 'buildah rm "$image" $system >/dev/null; rm -rf "$work"' EXIT
 buildah inspect --type image $IMAGE >"$work/image.json"
-python3 scripts/clean_root.py "$(buildah mount "$container")" "$work"
+python3 scripts/clean_root.py "$(buildah mount "$image")" "$work"
+
+command -v systemd-nspawn >/dev/null 2>&1 || exit 0
+printf 'clean_root: the systemd unit\n' >&2
+SYSTEM=localhost/passerby-systemd:$RELEASE
+make_system() {
+    system=$(buildah from --pull=never $BASE)
+    buildah run --isolation chroot "$system" -- sh -c 'apt-get update -q && apt-get install -y -q systemd-sysv' \
+        >"$work/apt" 2>&1 || { tail -n 5 "$work/apt" >&2; fail "apt-get failed"; }
+    buildah commit -q --rm "$system" $SYSTEM >/dev/null
+}
+buildah inspect --type image $SYSTEM >/dev/null 2>&1 || make_system
+system=$(buildah from --pull=never $SYSTEM)
+root=$(buildah mount "$system")
+cp -a "$(buildah mount "$image")/opt/passerby" "$root/opt/"
+python3 scripts/clean_unit.py "$root"
