@@ -26,7 +26,8 @@ GOOD_TEXT = base64.b64encode(GOOD.read_bytes()).decode()
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with running() as server:
+    # what is made at random may ask for much at once, and the machine may be busy
+    with running("--deadline", "300") as server:
         yield server
 
 
