@@ -15,6 +15,10 @@ from .settings import ServerSettings
 FILES_BESIDE = 256
 """Open files that are no connections of clients."""
 
+UNREAD = 128 * 1024
+"""Bytes of answers that the system keeps for one client. Left alone it keeps up to 4 MiB: a thousand clients that read
+nothing took 1.6 GB and four seconds of a core, against 0.26 GB and one second."""
+
 
 class Listening:
     """Bound sockets, which nobody can connect to until an event loop listens on them.
@@ -53,6 +57,8 @@ class Listening:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # taken over by every connection that is accepted here
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD)
             free = port or self.sockets[0].getsockname()[1]  # the same free port for all addresses of a name
             each.bind((address[0], free, *address[2:]))
             each.setblocking(False)
