@@ -70,17 +70,20 @@ class Application:
         finally:
             self._finish(exchange)
 
-    def refused(self, error: PasserbyError, method: str, target: str, client: str) -> None:
+    def refused(self, error: PasserbyError, method: str, target: str, client: str) -> str:
         """Count and write down a request that the parser answered with an error; it never came here.
 
         Args:
             error: the answer.
             method, target: of the request line as far as they were read, may be empty.
             client: address of the peer.
+        Returns:
+            the logId of the line, which the answer carries too.
         """
         exchange = Exchange(method=method, path=without_secrets(target).partition("?")[0], client=client)
         exchange.status, exchange.error = error.http_status, error.name
         self._finish(exchange)
+        return exchange.log_id
 
     def _finish(self, exchange: Exchange) -> None:
         """Count a request that is over, and write it down."""

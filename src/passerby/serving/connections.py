@@ -14,8 +14,9 @@ from .settings import ServerSettings
 if TYPE_CHECKING:
     from .protocol import BoundedProtocol
 
-Refused = Callable[[PasserbyError, str, str, str], None]
-"""Told of a request that never became one: the error, method and target as far as they were read, client's address."""
+Refused = Callable[[PasserbyError, str, str, str], str]
+"""Told of a request that never became one: the error, method and target as far as they were read, client's address.
+It gives the logId that the answer carries, so that the line of the log is found."""
 
 
 class Connections(ServerState):
@@ -28,11 +29,11 @@ class Connections(ServerState):
         draining: every answer from now on closes its connection.
     """
 
-    def __init__(self, settings: ServerSettings, *, refused: Refused | None = None) -> None:
+    def __init__(self, settings: ServerSettings, *, refused: Refused) -> None:
         super().__init__()
         self.settings = settings
         self.draining = False
-        self.refused: Refused = refused or (lambda *_: None)
+        self.refused = refused
         self._waiting: dict[BoundedProtocol, None] = {}  # the one that waits longest first
 
     def wait(self, connection: BoundedProtocol) -> None:

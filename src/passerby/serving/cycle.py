@@ -110,9 +110,9 @@ class Timer:
         then(*arguments)
 
 
-def last_answer(error: PasserbyError, default_headers: Headers) -> bytes:
+def last_answer(log_id: str, error: PasserbyError, default_headers: Headers) -> bytes:
     """The whole answer to what never became a request of the application; it closes the connection."""
-    body = error_body(str(uuid.uuid4()), error)
+    body = error_body(log_id, error)
     headers = [
         *default_headers,
         (b"content-type", JSON_TYPE.encode()),

@@ -20,10 +20,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import PasserbyError, ServerError
 from .connections import Connections
@@ -88,7 +87,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.work(self)
         self._timer.stop()
         self._writing.stop()
-        self._unset_keepalive_if_required()
         self._stop_parsing()
         self.pipeline.clear()
         if self._active is not None:
@@ -105,10 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard = self.loop.time()
         if self._deaf:
             return
-        self._unset_keepalive_if_required()
         if self._fresh:
             self._fresh = False
-            if not self._timer.runs:
+            if self.cycle is not None:  # else the time runs since the connection was made
                 self._timer.start(self.settings.header_s, self._head_is_late)
         self._held = memoryview(bytes(self._held) + data if self._held else data)
         self._feed()
@@ -245,7 +242,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self._timer.stop()
         if self._active is None:
-            self._start_asgi_task(self.cycle, self.app)
+            self._begin(self.cycle)
         else:
             self.pipeline.appendleft((self.cycle, self.app))
 
@@ -263,21 +260,27 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_parsing()
 
     # Requests and answers
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        assert isinstance(cycle, BoundedCycle)
+    def _begin(self, cycle: BoundedCycle) -> None:
+        """Let the application work on a request."""
         self._active = cycle
         self.server_state.work(self)
         if self._body.goes_on and cycle is self.cycle:
             self._timer.start(self.settings.body_s, self._body_is_late)
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         done, self._active = self._active, None
-        super().on_response_complete()  # starts the next request in line, or the idle time
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._bound_writing()
             return
-        if self._active is not None:
+        self._feed_soon()
+        if self.pipeline:
+            waiting, _ = self.pipeline.pop()
+            assert isinstance(waiting, BoundedCycle)
+            self._begin(waiting)
             return
         self.server_state.wait(self)
         if self._refusal is not None:
@@ -285,10 +288,10 @@ class BoundedProtocol(HttpToolsProtocol):
         elif done is not None and done.ahead_of_body:
             self._linger(self.settings.body_s if done.fault is None else LINGER_S)
         elif self._held or self._in_head:
-            self._unset_keepalive_if_required()
             self._timer.start(self.settings.header_s, self._head_is_late)
         else:
             self._fresh = True
+            self._timer.start(self.settings.idle_s, self._close)
 
     def _refuse(self, error: PasserbyError) -> None:
         """End the connection with this error, after the answers to the requests before the faulty one."""
@@ -306,10 +309,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _answer(self, error: PasserbyError) -> None:
         """Write an answer of our own, the last one."""
-        self._unset_keepalive_if_required()
         self._refusal = None
-        self.server_state.refused(error, self._method(), self._target(), self._peer())
-        self.transport.write(last_answer(error, self.server_state.default_headers))
+        log_id = self.server_state.refused(error, self._method(), self._target(), self._peer())
+        self.transport.write(last_answer(log_id, error, self.server_state.default_headers))
         self._linger(LINGER_S)
 
     def _method(self) -> str:
@@ -325,7 +327,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def _linger(self, seconds: float) -> None:
         """Throw away what still comes, until the client is silent or the seconds are over; then close."""
         self._stop_parsing()
-        self._unset_keepalive_if_required()
         self.flow.read_on()
         self._heard = self.loop.time()
         self._timer.start(min(seconds, LINGER_S), self._lingered, self._heard + seconds)
@@ -376,9 +377,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _body_is_late(self) -> None:
         self._refuse(ServerError("request_timeout", f"the body was not complete after {self.settings.body_s:g} s"))
-
-    def timeout_keep_alive_handler(self) -> None:
-        self._close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
