@@ -175,6 +175,24 @@ def test_slashes_may_be_escaped_and_big_bodies_stay_quick() -> None:
     assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize(
+    ("start", "piece", "count"),
+    [
+        ('{"image": "' + '\\"' * 3_000, "a", 8_000_000),  # a text that never ends, and many places it might begin at
+        ('{"image": "', "\\\\", 900_000),
+        ('{"image": "', "\\", 1_999_999),
+        ("{", " ", 8_000_000),
+        ('{"image": ', "1", 8_000_000),
+        ("", "-", 8_000_000),
+    ],
+)
+def test_bodies_made_to_be_slow_are_not(start: str, piece: str, count: int) -> None:
+    body = (start + piece * count).encode()
+    begun = time.process_time()
+    assert refused(body).name == "request_invalid"
+    assert time.process_time() - begun < 5
+
+
 @pytest.mark.parametrize("picture", ["/etc/passwd", "../a.jpg", "C:\\a.jpg", "a.jpg", "~/a.jpg", "data:,x", "data:x"])
 def test_a_path_is_no_picture(picture: str) -> None:
     assert url_of(picture) is None

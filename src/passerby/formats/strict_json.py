@@ -21,7 +21,9 @@ MOST = {
     b"\\": 10_000,
 }
 
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+# A text without an end is matched to the end of the document: to give up and try again at each of its quotes would
+# take their number times its length.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def load_json(data: bytes, *, levels: int, most: Mapping[bytes, int] = MOST) -> Any:
