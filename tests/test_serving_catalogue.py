@@ -111,7 +111,7 @@ def test_soak_of_seconds_has_all_its_figures(words: list[str]) -> None:
     run = soak.main([*words, "--minutes", "0.2", "--capacity", "5"])
     assert not missed(run, "without an answer", "5xx", "another status", "replaced", "exit code"), run.details
     assert values(run)["resident memory of the front, MB an hour"] is not None
-    assert len((run.folder / "soak.jsonl").read_text("utf-8").splitlines()) >= 10
+    assert len((run.folder / "soak.jsonl").read_text("utf-8").splitlines()) >= 5
 
 
 def test_every_payload_gets_its_status(words: list[str]) -> None:

@@ -19,9 +19,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 from . import door_tricks as tricks
-from .client import Address, NoAnswer, connection, exchange, recognition, request
+from .client import Address, NoAnswer, as_base64, connection, exchange, recognition, request
 from .door_tricks import Header, Trick
-from .payloads import as_base64, pictures
+from .payloads import pictures
 from .record import Run, options, parser
 from .server_process import Served, served
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from .client import RECOGNITION, Address, NoAnswer, as_base64, exchange, recognition, request
+from .client import RECOGNITION, Address, Answer, NoAnswer, as_base64, exchange, recognition, request
 from .load import Load, closed_loop, probing
 from .payloads import Payload, pictures
 from .record import Run, options, parser
@@ -161,6 +161,7 @@ async def measure(side: Side, *, seconds: float) -> dict[str, Any]:
     """Pictures a second and times for each number of clients, /health meanwhile, memory."""
     await closed_loop(side.address, good_requests(), clients=2, seconds=min(2.0, seconds))
     out: dict[str, Any] = {"seconds from start to ready": side.start_s}
+    out["persons in the two pictures"] = await persons(side.address)
     for clients in CLIENTS:
         with probing(side.address, "/health") as health:
             started = time.monotonic()
@@ -170,6 +171,12 @@ async def measure(side: Side, *, seconds: float) -> dict[str, Any]:
         out[f"/health meanwhile, {clients} client{'s' * (clients > 1)}: p99, ms"] = health.p(0.99)
     out["resident memory afterwards, MB"] = rss_mb(side.pid)
     return out
+
+
+async def persons(address: Address) -> int:
+    """How many are found in both pictures; the same models must find the same."""
+    answers = [await exchange(address, payload.content) for payload in good_requests()]
+    return sum(answer.body.count(b'"bbox"') for answer in answers)
 
 
 def _figures(load: Load, took: float, who: str) -> dict[str, Any]:
@@ -189,22 +196,21 @@ async def mistakes(side: Side) -> dict[str, dict[str, Any]]:
         with probing(side.address, "/health", every=0.01) as health:
             started = time.monotonic()
             try:
-                answer = await exchange(side.address, content, within=60)
-                said = json.loads(answer.body).get("errorMsg", "") if answer.body.startswith(b"{") else ""
-                got: dict[str, Any] = {"status": answer.status, "says": said[:160]}
+                got = _said(await exchange(side.address, content, within=60))
             except NoAnswer as absent:
                 got = {"status": None, "says": f"no answer: {absent.reason}"}
             got["ms"] = round((time.monotonic() - started) * 1000)
         got["health_max_ms"] = round(health.p(1.0) or 0)
         out[name] = got
-    out["nothing but {}"] = await _plain(side.address, recognition({}))
-    out["another method"] = await _plain(side.address, request("GET", RECOGNITION))
+    out["nothing but {}"] = _said(await exchange(side.address, recognition({})))
+    out["another method"] = _said(await exchange(side.address, request("GET", RECOGNITION)))
     return out
 
 
-async def _plain(address: Address, content: bytes) -> dict[str, Any]:
-    answer = await exchange(address, content, within=60)
-    return {"status": answer.status, "says": re.sub(r"\s+", " ", answer.body.decode("utf-8", "replace"))[:160]}
+def _said(answer: Answer) -> dict[str, Any]:
+    """Status and message of an answer."""
+    said = json.loads(answer.body).get("errorMsg", "") if answer.body.startswith(b"{") else ""
+    return {"status": answer.status, "says": re.sub(r"\s+", " ", str(said))[:160]}
 
 
 def report(run: Run, rounds: dict[str, list[dict[str, Any]]]) -> None:

@@ -23,7 +23,7 @@ from .record import RESULTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/serving-figures.md"
 COMMANDS = ("throughput", "soak", "overload", "slow_clients", "doors", "privacy", "schema", "paddlex_side")
-SIDE_BY_SIDE = ("paddlex_side",)
+SIDE_BY_SIDE = ("paddlex_side", "slow_clients")
 QUIET_LOAD = 0.5
 Json = Mapping[str, Any]
 
@@ -43,15 +43,17 @@ def section(command: str, content: Json | None, reasons: Mapping[str, str]) -> s
     """The tables of one command."""
     if content is None:
         return f"Not measured yet: nobody ran `python -m benchmarks.serving.{command}`."
-    tables = side_by_side(content) if command in SIDE_BY_SIDE else [table(content["figures"], reasons)]
-    return "\n\n".join([about(content), *tables])
+    figures = content["figures"]
+    tables = side_by_side(figures, reasons) if command in SIDE_BY_SIDE else [table(figures, reasons)]
+    mistakes = content["details"].get("mistakes")
+    return "\n\n".join([about(content), *tables, *([mistakes_table(mistakes)] if mistakes else [])])
 
 
 def about(content: Json) -> str:
     """When, where, how long, and whether the machine was quiet."""
     machine = content["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items() if version)
-    options = ", ".join(f"{name} {_plain(value)}" for name, value in content["options"].items())
+    options = ", ".join(f"{name} {value}" for name, value in content["options"].items() if not isinstance(value, list))
     where = f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}"
     lines = [f"{content['date']}, {content['seconds']} s, {where}, Python {machine['python']}, {libraries}."]
     lines += [f"With {options}."] if options else []
@@ -60,10 +62,6 @@ def about(content: Json) -> str:
     if not content["complete"]:
         lines.append("The run was cut: these are the figures of what it measured.")
     return "\n".join(lines)
-
-
-def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def table(figures: Sequence[Json], reasons: Mapping[str, str]) -> str:
@@ -84,19 +82,30 @@ def verdict(figure: Json, reasons: Mapping[str, str]) -> str:
     return "reached" if figure["reached"] else f"short: {reasons.get(figure['name'], 'no reason given yet')}"
 
 
-def side_by_side(content: Json) -> list[str]:
-    """A column a server, and what each answers to mistakes."""
+def side_by_side(figures: Sequence[Json], reasons: Mapping[str, str]) -> list[str]:
+    """Figures called `side: figure` with a column a side; the others in a table of their own."""
     cells: dict[str, dict[str, str]] = {}
-    sides: list[str] = []
-    for figure in content["figures"]:
-        side, _, name = figure["name"].partition(": ")
-        sides += [side] if side not in sides else []
-        cells.setdefault(name, {})[side] = value(figure["value"])
-    speeds = markdown(["", *sides], [[name, *(row.get(s, "-") for s in sides)] for name, row in cells.items()])
-    mistakes = content["details"].get("mistakes", {})
+    aims: dict[str, str] = {}
+    alone = [f for f in figures if ": " not in f["name"]]
+    for figure in figures:
+        side, found, name = figure["name"].partition(": ")
+        if found:
+            missed = f" {verdict(figure, reasons)}" if figure["reached"] is False else ""
+            cells.setdefault(name, {})[side] = value(figure["value"]) + missed
+            aims[name] = figure["aim"]
+    sides = list(dict.fromkeys(side for row in cells.values() for side in row))
+    rows = [[name, *(row.get(side, "-") for side in sides), aims[name]] for name, row in cells.items()]
+    head = ["", *sides, "aim"]
+    if not any(aims.values()):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return [*([table(alone, reasons)] if alone else []), markdown(head, rows)]
+
+
+def mistakes_table(mistakes: Mapping[str, Mapping[str, Json]]) -> str:
+    """What each server answers to the same mistakes."""
     names = list(dict.fromkeys(name for answers in mistakes.values() for name in answers))
-    rows = [[name, *(_answer(mistakes[s].get(name)) for s in mistakes)] for name in names]
-    return [speeds, markdown(["a client sends", *mistakes], rows)]
+    rows = [[name, *(_answer(mistakes[side].get(name)) for side in mistakes)] for name in names]
+    return markdown(["a client sends", *mistakes], rows)
 
 
 def _answer(got: Json | None) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import io
 import json
@@ -25,6 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -101,6 +103,7 @@ def requests_with_marks(port: int) -> Iterator[bytes]:
     image = {"image": as_base64(picture), "detThreshold": 0.1, "clsThreshold": 0.3}
     yield recognition({**image, "logId": MARKS["logId"]}, key, *noise)
     yield recognition({**image, MARKS["unknown key"]: MARKS["value"], "details": True}, key)
+    yield recognition({**image, "output": "image"}, key)
     yield recognition({**image, "labels": MARKS["label"]}, key)
     yield recognition({**image, "detThreshold": MARKS["value"]}, key)
     yield recognition({"image": MARKS["value"] + "%%%"}, key)
@@ -178,11 +181,18 @@ def words_of(answers: Sequence[Answer]) -> dict[str, bytes]:
     return {f"result: {w}": w.encode() for w in words if len(w) >= WORD_LENGTH}
 
 
-def results_in(result: Mapping[str, object]) -> list[dict[str, list[dict[str, list[dict[str, str]]]]]]:
+def results_in(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The results of an answer for one picture or for several."""
-    several = result.get("results", [result])
-    assert isinstance(several, list)
-    return [r for r in several if "pedestrians" in r]
+    return [r for r in result.get("results", [result]) if "pedestrians" in r]
+
+
+def drawn_in(answer: Answer) -> list[bytes]:
+    """The drawn pictures of an answer, out of their base64."""
+    if answer.headers.get("content-type") == "image/jpeg":
+        return [answer.body]
+    if answer.status != 200 or b'"bbox"' not in answer.body or b'"openapi"' in answer.body:
+        return []
+    return [base64.b64decode(r["image"]) for r in results_in(json.loads(answer.body)["result"]) if "image" in r]
 
 
 def files_below(folders: Sequence[Path]) -> list[Path]:
@@ -228,12 +238,15 @@ def search(run: Run, answers: Sequence[Answer], log: bytes, metrics: bytes, fold
         head = repr(sorted(answer.headers.items())).encode()
         hits += found(head, f"head of a {answer.status}", marks)
         hits += found(answer.body, f"body of a {answer.status}", marks, may=ANSWER_MAY)
+        for picture in drawn_in(answer):
+            hits += found(picture, "a drawn picture", marks)
     files = [f for f in files_below(folders) if CONVERTED not in str(f)]
     for file in files:
         hits += found(file.read_bytes() if file.is_file() else b"", file.name, inside)
         hits += found(file.name.encode(), "a file's name", inside)
     run.add("requests with marks that were answered", len(answers))
     run.add("results among them, with persons", sum(b'"bbox"' in a.body for a in answers), ">= 3")
+    run.add("drawn pictures among them", sum(len(drawn_in(a)) for a in answers), ">= 3")
     run.add("words of results searched for", len(words_of(answers)), ">= 1")
     run.add("lines of log searched", len(log.splitlines()), ">= 10")
     run.add("marks in logs, metrics, answers and folders", len(hits), "= 0", f"{len(inside)} marks")

@@ -156,7 +156,7 @@ def machine() -> dict[str, Any]:
         "cores": available_threads(),
         "processor": model,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "load_at_start": rounded(os.getloadavg()[0]),
@@ -184,5 +184,6 @@ def parser(module_doc: str | None, command: str) -> argparse.ArgumentParser:
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for, without paths of this machine."""
-    return {k: v for k, v in vars(arguments).items() if v is not None and not isinstance(v, Path) and k != "pipeline"}
+    """What was asked for, without paths of this machine and what was left off."""
+    given = vars(arguments)
+    return {k: v for k, v in given.items() if v not in (None, False) and not isinstance(v, Path) and k != "pipeline"}

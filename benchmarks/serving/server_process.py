@@ -6,6 +6,7 @@ Its folder is fresh and empty, so that whatever it leaves there is seen; stderr 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -68,12 +69,14 @@ class Served:
         """SIGTERM to the front; exit code and seconds until it was gone. SIGKILL after a minute."""
         started = time.monotonic()
         if self.process.poll() is None:
-            os.kill(self.front, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.front, signal.SIGTERM)
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             for pid in (*self.workers(), self.front):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
         return self.process.returncode, time.monotonic() - started
