@@ -70,9 +70,10 @@ def test_nobody_is_said_plainly(page: Any, tmp_path: Path) -> None:
 def test_a_key_is_asked_for_and_kept_in_memory_alone(chromium: Any, tmp_path: Path) -> None:
     key = "correct-horse-battery"
     with running("--api-key", key) as server, visit(chromium, server.url) as page:
-        add(page, photo(tmp_path / "a.png"))
+        add(page, photo(tmp_path / "a.png"), photo(tmp_path / "b.png"))
         expect(page.locator("#key")).to_be_visible()
         assert not serious(page)
+        (tmp_path / "b.png").unlink()
         page.fill("#key-field", "wrong-horse-battery")
         page.keyboard.press("Enter")
         expect(page.locator("#key-wrong")).to_be_visible()
@@ -80,6 +81,8 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(chromium: Any, tmp_path: Pa
         page.keyboard.press("Enter")
         done(page)
         expect(page.locator("#key")).to_be_hidden()
+        page.click(".thumb >> nth=1")
+        expect(page.locator(".trouble")).to_contain_text("The file can no longer be read.")
         kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])")
         assert key not in kept
         page.reload()

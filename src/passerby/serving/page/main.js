@@ -83,7 +83,7 @@ function noteOf(item) {
   const notes = [];
   if (item.scaled) {
     const [w, height] = item.scaled.to;
-    notes.push(w === item.scaled.from[0] ? say("converted") : say("scaled", { w, h: height }));
+    notes.push(item.scaled.why === "image_refused" ? say("converted") : say("scaled", { w, h: height }));
   }
   if (item.status === "done" && item.thumb === null) notes.push(say("cannot_show"));
   else if (stage.fits(item) === false) notes.push(say("differs"));

@@ -169,7 +169,7 @@ async function askFitting(item, signal) {
 async function copyOf(item, pixels, error = new ServiceError("request_too_large", "")) {
   const copy = await smaller(item.file, pixels);
   if (copy === null) throw error;
-  item.scaled = { from: copy.from, to: copy.to };
+  item.scaled = { from: copy.from, to: copy.to, why: error.name };
   return copy.blob;
 }
 

@@ -50,12 +50,16 @@ async function ask(path, { headers = {}, ...options }) {
     body = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    // a file that was changed or taken away since it was chosen fails the same way
+    if (options.body && !(await readable(options.body))) throw new ServiceError("file_gone", "");
     throw new ServiceError("offline", "no answer");
   }
   const answer = parsed(body);
   if (response.ok && answer?.result) return answer.result;
   throw failure(response, answer);
 }
+
+const readable = (blob) => blob.slice(0, 1).arrayBuffer().then(() => true, () => false);
 
 function parsed(text) {
   try {

@@ -254,7 +254,7 @@ export function errorText(error) {
 
 function trouble(item) {
   const { error } = item;
-  const hopeless = ["not_a_picture", "image_unknown", "image_corrupt", "image_truncated", "input_empty"];
+  const hopeless = ["not_a_picture", "image_unknown", "image_corrupt", "image_truncated", "input_empty", "file_gone"];
   return h(
     "div",
     { class: "trouble", role: "alert" },

@@ -158,6 +158,7 @@ export const en = {
   error_title: "This picture could not be looked at",
   error_number: "Number for the operator: {id}",
   error_not_a_picture: "This file is not a picture.",
+  error_file_gone: "The file can no longer be read. Choose it again.",
   error_image_unknown: "This file is not a picture, or of a kind that is unknown here.",
   error_image_refused: "This kind of file is not read. Save it as JPEG or PNG and try again.",
   error_image_corrupt: "The file is damaged.",

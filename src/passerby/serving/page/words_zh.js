@@ -158,6 +158,7 @@ export const zh = {
   error_title: "无法分析这张图片",
   error_number: "可告知运维人员的编号：{id}",
   error_not_a_picture: "这个文件不是图片。",
+  error_file_gone: "文件已无法读取，请重新选择。",
   error_image_unknown: "这个文件不是图片，或格式未知。",
   error_image_refused: "不读取这种文件。请另存为 JPEG 或 PNG 后再试。",
   error_image_corrupt: "文件已损坏。",
