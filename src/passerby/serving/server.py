@@ -115,7 +115,7 @@ class _Run:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take connections. One protocol object is made for each, and all share `self._connections`."""
-        config = _uvicorn_config(self._app, self._settings)
+        config = _uvicorn_config(self._app)
         config.load()
         for each in self._listening.sockets:
             server = await loop.create_server(
@@ -166,7 +166,7 @@ class _Run:
         self._stopping.set()
 
 
-def _uvicorn_config(app: Application, settings: ServerSettings) -> uvicorn.Config:
+def _uvicorn_config(app: Application) -> uvicorn.Config:
     """What uvicorn's protocol reads; nothing of its own server, logging or reading of the environment."""
     return uvicorn.Config(
         app,
@@ -177,7 +177,6 @@ def _uvicorn_config(app: Application, settings: ServerSettings) -> uvicorn.Confi
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        timeout_keep_alive=settings.idle_s,  # type: ignore[arg-type]  # handed to call_later, which takes fractions
     )
 
 
