@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -212,3 +213,31 @@ def test_a_bug_leaves_its_traceback_on_one_line_also_when_quiet() -> None:
     assert (line["logId"], line["name"]) == ("id-1", "internal")
     assert line["traceback"][0].startswith("Traceback")
     assert "KeyError" in line["traceback"][-1]
+
+
+BUG = """
+import passerby.serving.endpoints as endpoints
+
+async def planted(request):
+    raise KeyError("SECRETPLACE")
+
+endpoints._health = planted
+"""
+
+
+def test_a_bug_is_told_to_the_operator_and_not_to_the_client(tmp_path: Path) -> None:
+    """Planted by a module that Python imports at its start."""
+    (tmp_path / "sitecustomize.py").write_text(BUG, "utf-8")
+    with running(env={"PYTHONPATH": str(tmp_path)}) as server:
+        answer = httpx.get(server.url + "/health", timeout=60)
+        assert answer.status_code == 500
+        assert set(answer.json()) == {"logId", "errorCode", "errorMsg"}
+        assert answer.json()["errorMsg"].startswith("internal: ")
+        assert "KeyError" not in answer.text
+        assert "SECRETPLACE" not in answer.text
+        log_id = answer.json()["logId"]
+        until(lambda: sum(line["logId"] == log_id for line in server.log()) == 2)
+        bug, request = (line for line in server.log() if line["logId"] == log_id)
+        assert "KeyError: 'SECRETPLACE'" in bug["traceback"]
+        assert (request["status"], request["name"]) == (500, "internal")
+        assert httpx.get(server.url + "/live", timeout=60).status_code == 200
