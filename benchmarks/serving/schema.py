@@ -35,6 +35,7 @@ expected-statuses = ["400", "401", "403", "404", "405", "413", "415", "422", "42
 # Many pictures with everybody on them that a threshold of almost 0 lets in take long, and that is no fault.
 REQUEST_S = 300
 DEADLINE = ("--deadline", str(REQUEST_S))
+KEY = "only-for-this-run-4711"
 LINE = 400  # a body of pictures makes long ones
 EXCLUDED = "positive_data_acceptance"
 # The access log counts what the service really answered.
@@ -57,13 +58,16 @@ class Told:
     text: str
 
 
-def schemathesis(url: str, *, examples: int, phases: str = "examples,coverage,fuzzing", seed: int = 7) -> Told:
+def schemathesis(
+    url: str, *, examples: int, phases: str = "examples,coverage,fuzzing", seed: int = 7, key: str | None = None
+) -> Told:
     """Run it against a service.
 
     Args:
         url: of the service, without a slash at the end.
         examples: requests made at random for each operation and phase.
         phases: of schemathesis, by comma.
+        key: shown with every request; those it leaves it out of must be refused.
     """
     with tempfile.TemporaryDirectory(prefix="schema-") as folder:
         report = Path(folder) / "report.json"
@@ -73,6 +77,7 @@ def schemathesis(url: str, *, examples: int, phases: str = "examples,coverage,fu
         command += ["--seed", str(seed), "--continue-on-failure", "--no-color", "--warnings", "off"]
         command += ["--request-timeout", str(REQUEST_S)]
         command += ["--report", "json", "--report-json-path", str(report)]
+        command += ["--header", f"Authorization: Bearer {key}"] if key else []
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": path}
         ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -113,6 +118,18 @@ def measure(service: Served, run: Run, *, examples: int, seed: int) -> bool:
     return told.code == 0
 
 
+def measure_guarded(service: Served, run: Run) -> bool:
+    """The same of a service that asks for a key, which schemathesis also leaves out and breaks."""
+    told = schemathesis(f"http://{service.host}:{service.port}", examples=30, phases="coverage,fuzzing", key=KEY)
+    refused = sum(n for (_, status), n in answered(service.log).items() if status == 401)
+    run.add("with a key: requests made from the document", told.made, "> 0")
+    run.add("with a key: refused without it (401)", refused, "> 0")
+    run.add("with a key: requests with a check that failed", told.failed if told.made else None, "= 0")
+    if told.code:
+        print(*(line[:LINE] for line in told.text.splitlines()), sep="\n", file=sys.stderr)
+    return told.code == 0
+
+
 def main() -> int:
     """Exit code 0 when every aim is reached."""
     made = parser(__doc__, "schema")
@@ -126,9 +143,11 @@ def main() -> int:
         options=options(arguments),
     )
     with served(DEADLINE, pipeline=arguments.pipeline, workers=arguments.workers) as service:
-        fine = measure(service, run, examples=arguments.examples, seed=arguments.seed)
+        open_fine = measure(service, run, examples=arguments.examples, seed=arguments.seed)
+    with served((*DEADLINE, "--api-key", KEY), pipeline=arguments.pipeline, workers=arguments.workers) as service:
+        guarded_fine = measure_guarded(service, run)
     run.finish()
-    return 0 if fine and run.all_reached else 1
+    return 0 if open_fine and guarded_fine and run.all_reached else 1
 
 
 if __name__ == "__main__":
