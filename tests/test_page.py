@@ -270,6 +270,7 @@ def test_the_keyboard_is_enough(street: Any) -> None:
     expect(street.locator("#download")).to_be_focused()
 
 
+@pytest.mark.timeout(300)
 def test_a_phone(chromium: Any, server: Server) -> None:
     for width in (320, 375):
         with visit(chromium, server.url, **{**PHONE, "viewport": {"width": width, "height": 700}}) as page:

@@ -67,6 +67,7 @@ def test_nobody_is_said_plainly(page: Any, tmp_path: Path) -> None:
     expect(page.locator(".empty-note")).to_contain_text("Nobody above this detection score.")
 
 
+@pytest.mark.timeout(300)
 def test_a_key_is_asked_for_and_kept_in_memory_alone(chromium: Any, tmp_path: Path) -> None:
     key = "correct-horse-battery"
     with running("--api-key", key) as server, visit(chromium, server.url) as page:
@@ -92,6 +93,7 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(chromium: Any, tmp_path: Pa
         expect(page.locator("#paused")).to_contain_text("asks for a key")
 
 
+@pytest.mark.timeout(300)
 def test_a_busy_service_is_asked_again(chromium: Any, tmp_path: Path) -> None:
     with running("--rate-limit", "1") as server, visit(chromium, server.url) as page:
         add(page, *(photo(tmp_path / f"{i}.png", seed=i) for i in range(4)))
@@ -100,6 +102,8 @@ def test_a_busy_service_is_asked_again(chromium: Any, tmp_path: Path) -> None:
         assert page.locator(".thumb.done").count() == 4
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_service_that_went_away_is_waited_for(chromium: Any, tmp_path: Path) -> None:
     with running() as server:
         opened = visit(chromium, server.url)
@@ -132,6 +136,8 @@ def test_what_is_no_picture_says_so(page: Any) -> None:
     assert not serious(page)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_picture_too_large_for_the_service_is_made_smaller(chromium: Any, tmp_path: Path) -> None:
     """By bytes or by pixels; boxes and downloads are for the original all the same."""
     large = photo(tmp_path / "large.bmp", height=3000, width=4000)
@@ -208,8 +214,11 @@ def test_markup_in_names_is_text(page: Any, tmp_path: Path) -> None:
     assert json.loads(downloaded(page, "#download-json-all"))["pictures"]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("screen", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["light desktop", "dark phone"]
+    ("screen", "scheme"),
+    [(DESKTOP, "light"), pytest.param(PHONE, "dark", marks=pytest.mark.slow)],
+    ids=["light desktop", "dark phone"],
 )
 def test_nothing_serious_for_axe(
     chromium: Any, server: Server, tmp_path: Path, screen: dict[str, Any], scheme: str

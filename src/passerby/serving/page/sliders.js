@@ -92,6 +92,8 @@ function values() {
 
 function write(id, value) {
   const input = byId(`${id}-slider`);
+  // a pipeline may begin below the lowest score that is asked for
+  input.min = String(Math.min(Number(input.min), Math.round(value * 100)));
   input.value = String(Math.round(value * 100));
   input.setAttribute("aria-valuetext", percent(value));
   byId(`${id}-value`).textContent = percent(value);

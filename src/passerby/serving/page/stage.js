@@ -53,7 +53,8 @@ export function focusBox(number) {
 }
 
 /** Whoever is looked at and no longer matches gives way to the first who does. */
-function keepMatching() {
+function keepMatching(topics) {
+  if (topics.has("view")) state.hovered = null;
   if (state.selected === null || !state.current?.persons) return;
   const fitting = shown(state.current, state.view).filter((person) => matches(person, state.view));
   if (!fitting.length || fitting.some((person) => person.number === state.selected)) return;

@@ -6,7 +6,6 @@ export const en = {
   settings: "Settings",
   api: "API",
   other_language: "中文",
-  other_language_name: "中文",
   theme_auto: "Colours: as the system",
   theme_light: "Colours: light",
   theme_dark: "Colours: dark",
@@ -49,7 +48,6 @@ export const en = {
   scaled: "Too large for the service: it was asked about a copy of {w} × {h} pixels. Boxes and downloads are for the original.",
   converted: "The service does not read this kind of file: it was asked about a JPEG copy made here.",
 
-  pictures_title: "Pictures",
   pictures_progress: "{done} of {n} pictures done",
   pictures_failed: "{n} failed",
   pictures_matches: "{people} in {pictures} of {n} pictures match",
@@ -98,7 +96,6 @@ export const en = {
   have: "{n} has it|{n} have it",
 
   person_title: "Person {number}",
-  person_of: "{number} of {n}",
   detected: "Detection {p}",
   size_px: "{w} × {h} pixels",
   previous_person: "Previous person",
@@ -154,7 +151,6 @@ export const en = {
 
   offline: "The service cannot be reached. It will be asked again by itself; your pictures wait here.",
   retry: "Try again",
-  remove: "Remove",
   error_title: "This picture could not be looked at",
   error_number: "Number for the operator: {id}",
   error_not_a_picture: "This file is not a picture.",

@@ -6,7 +6,6 @@ export const zh = {
   settings: "设置",
   api: "接口文档",
   other_language: "English",
-  other_language_name: "English",
   theme_auto: "配色：跟随系统",
   theme_light: "配色：浅色",
   theme_dark: "配色：深色",
@@ -49,7 +48,6 @@ export const zh = {
   scaled: "图片对服务来说过大，已改用 {w} × {h} 像素的副本分析。方框和下载内容仍对应原图。",
   converted: "服务不读取这种文件，已改用在本页生成的 JPEG 副本分析。",
 
-  pictures_title: "图片",
   pictures_progress: "已完成 {done} / {n} 张",
   pictures_failed: "{n} 张失败",
   pictures_matches: "{n} 张图片中有 {pictures} 张、共 {people}符合",
@@ -98,7 +96,6 @@ export const zh = {
   have: "{n} 人有",
 
   person_title: "行人 {number}",
-  person_of: "{number} / {n}",
   detected: "检测分数 {p}",
   size_px: "{w} × {h} 像素",
   previous_person: "上一人",
@@ -154,7 +151,6 @@ export const zh = {
 
   offline: "无法连接到服务。页面会自动重试，图片会在这里等待。",
   retry: "重试",
-  remove: "移除",
   error_title: "无法分析这张图片",
   error_number: "可告知运维人员的编号：{id}",
   error_not_a_picture: "这个文件不是图片。",
