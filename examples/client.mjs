@@ -9,7 +9,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const SERVICE = process.env.SERVICE ?? "http://127.0.0.1:8080";
-const TRIES = 8;
+const PATIENCE_MS = 120_000;
 
 async function headers() {
   if (!process.env.KEY_FILE) return {};
@@ -23,7 +23,8 @@ async function describe(files) {
   for (const file of files) form.append("image", new Blob([await readFile(file)]), basename(file));
   form.append("labels", "en");
   form.append("visualize", "false");
-  for (let tried = 1; ; tried += 1) {
+  const end = Date.now() + PATIENCE_MS;
+  for (;;) {
     const answer = await fetch(`${SERVICE}/pedestrian-attribute-recognition`, {
       method: "POST",
       headers: await headers(),
@@ -31,10 +32,11 @@ async function describe(files) {
       signal: AbortSignal.timeout(60_000),
     });
     if (answer.ok) return (await answer.json()).result;
+    const wait = 1000 * Number(answer.headers.get("Retry-After") ?? 1);
     const retry = answer.status === 429 || answer.status === 503;
-    if (!retry || tried === TRIES) throw new Error((await answer.json()).errorMsg);
+    if (!retry || Date.now() + wait > end) throw new Error((await answer.json()).errorMsg);
     await answer.body?.cancel();
-    await sleep(1000 * Number(answer.headers.get("Retry-After") ?? tried));
+    await sleep(wait);
   }
 }
 

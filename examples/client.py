@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import itertools
 import json
 import mimetypes
 import ssl
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
-TRIES = 8
+PATIENCE_S = 120.0
 LONGEST_WAIT_S = 30.0
 
 
@@ -68,21 +69,22 @@ def ask(wanted: urllib.request.Request, trust: ssl.SSLContext) -> dict[str, Any]
     Raises:
         OSError: there is no service, also after a while.
     """
-    for tried in range(TRIES):
-        last = tried == TRIES - 1
+    end = time.monotonic() + PATIENCE_S
+    for tried in itertools.count():
         try:
             with urllib.request.urlopen(wanted, timeout=60, context=trust) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as reason:
             with reason:
-                if reason.code not in (429, 503) or last:
+                wait = seconds_to_wait(reason, tried)
+                if reason.code not in (429, 503) or time.monotonic() + wait > end:
                     return answer_of(reason)
-                time.sleep(seconds_to_wait(reason, tried))
         except urllib.error.URLError as reason:
-            if last or isinstance(reason.reason, ssl.SSLError):
+            wait = seconds_to_wait(reason, tried)
+            if isinstance(reason.reason, ssl.SSLError) or time.monotonic() + wait > end:
                 raise
-            time.sleep(seconds_to_wait(reason, tried))
-    raise AssertionError("the last try returns or raises")
+        time.sleep(wait)
+    raise AssertionError("the count has no end")
 
 
 def answer_of(reason: urllib.error.HTTPError) -> dict[str, Any]:

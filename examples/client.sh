@@ -11,7 +11,8 @@ address=${2:-http://127.0.0.1:8080}/pedestrian-attribute-recognition
 ask() {
     if [ -n "${KEY_FILE:-}" ]; then
         printf 'header = "Authorization: Bearer %s"\n' "$(cat "$KEY_FILE")"
-    fi | curl --config - --silent --show-error --fail-with-body --max-time 60 --retry 5 --retry-connrefused "$@"
+    fi | curl --config - --silent --show-error --fail-with-body --max-time 60 --retry 100 --retry-max-time 120 \
+        --retry-connrefused "$@"
 }
 
 ask --form "image=@$picture" --form labels=en --form visualize=false "$address"

@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -222,7 +223,10 @@ def test_prometheus_reads_the_figures_with_the_key(server: Server, tmp_path: Pat
 
         def ready() -> bool:
             address = f"http://127.0.0.1:{port}/api/v1/query?query=passerby_ready"
-            with urllib.request.urlopen(address, timeout=30) as answer:
-                return [sample["value"][1] for sample in json.load(answer)["data"]["result"]] == ["1"]
+            try:
+                with urllib.request.urlopen(address, timeout=30) as answer:
+                    return [sample["value"][1] for sample in json.load(answer)["data"]["result"]] == ["1"]
+            except urllib.error.HTTPError:
+                return False  # Prometheus itself is starting
 
         until(ready, within=60)
