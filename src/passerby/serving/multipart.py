@@ -10,11 +10,17 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ..errors import shown
+from ..errors import ServerError, shown
 from .fields import invalid
 
 # It warns about what clients send; clients do not write our log.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+# What stands before the first boundary, and the head of a part: older parsers walk it byte by byte without a bound.
+_BEFORE = 16
+_HEAD_LINES, _HEAD_BYTES = 16, 8 << 10
+# Fed in pieces, so that the bounds act before a parser has walked through megabytes.
+_PIECE = 256 << 10
 
 _FORM = "send a form as multipart/form-data, as `curl -F image=@picture.jpg` does"
 
@@ -40,13 +46,16 @@ def read_parts(content_type: str, body: bytes, *, most: int) -> list[Part]:
     Raises:
         ServerError: `request_invalid`.
     """
-    reader = _Reader(body, most)
+    reader = _Reader(most)
     try:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
         if not boundary:
             raise invalid("the form has no boundary", _FORM)
+        if not body[: len(boundary) + _BEFORE].lstrip(b"\r\n").startswith(b"--" + boundary):
+            raise invalid("the form does not begin with its boundary", _FORM)
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
-        parser.write(body)
+        for start in range(0, len(body), _PIECE):
+            parser.write(body[start : start + _PIECE])
         parser.finalize()
     except (FormParserError, UnicodeError):
         raise invalid("the form cannot be taken apart", _FORM) from None
@@ -55,16 +64,21 @@ def read_parts(content_type: str, body: bytes, *, most: int) -> list[Part]:
     return reader.parts
 
 
-class _Reader:
-    """Collects what the parser finds. Pieces are given as places in `body`, which is fed in one go."""
+def _long_head() -> ServerError:
+    return invalid("a part of the form has too long a head", _FORM)
 
-    def __init__(self, body: bytes, most: int) -> None:
+
+class _Reader:
+    """Collects what the parser finds, within bounds."""
+
+    def __init__(self, most: int) -> None:
         self.parts: list[Part] = []
         self.ended = False
         self._most = most
         self._pieces: list[bytes] = []
         self._header: list[bytes] = [b"", b""]
         self._headers: dict[str, str] = {}
+        self._lines = 0
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         return {
@@ -82,15 +96,20 @@ class _Reader:
         if len(self.parts) >= self._most:
             raise invalid(f"the form has more than {self._most} parts")
         self.parts.append(Part())
-        self._headers = {}
+        self._headers, self._lines = {}, 0
 
     def _add(self, side: int, piece: bytes) -> None:
         self._header[side] += piece
+        if len(self._header[side]) > _HEAD_BYTES:
+            raise _long_head()
 
     def _header_end(self) -> None:
         name, value = (text.decode("latin-1") for text in self._header)
         self._headers[name.lower()] = value
         self._header = [b"", b""]
+        self._lines += 1
+        if self._lines > _HEAD_LINES:
+            raise _long_head()
 
     def _named(self) -> None:
         part = self.parts[-1]
