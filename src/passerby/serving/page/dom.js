@@ -16,7 +16,8 @@ export function h(tag, props = {}, ...children) {
     else if (name === "vars") for (const [key, v] of Object.entries(value)) node.style.setProperty(key, v);
     else if (name === "text") node.textContent = value;
     else if (name === "class") node.className = value;
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
@@ -31,8 +32,10 @@ export const byId = (id) => document.getElementById(id);
 
 const PATHS = {
   folder: "M3 6.5A1.5 1.5 0 0 1 4.5 5h4l2 2.5h9A1.5 1.5 0 0 1 21 9v8.5a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5z",
-  picture: "M4.5 5h15A1.5 1.5 0 0 1 21 6.5v11a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5v-11A1.5 1.5 0 0 1 4.5 5zM4 17l5-5 4 4 3-3 4.5 4.5M15.5 9.5h.01",
-  camera: "M4.5 8h3L9 5.5h6L16.5 8h3A1.5 1.5 0 0 1 21 9.500v8A1.5 1.5 0 0 1 19.5 19h-15A1.5 1.5 0 0 1 3 17.500v-8A1.5 1.5 0 0 1 4.5 8zM12 16a3 3 0 1 0 0-6 3 3 0 0 0 0 6z",
+  picture:
+    "M4.5 5h15A1.5 1.5 0 0 1 21 6.5v11a1.5 1.5 0 0 1-1.5 1.5h-15A1.5 1.5 0 0 1 3 17.5v-11A1.5 1.5 0 0 1 4.5 5zM4 17l5-5 4 4 3-3 4.5 4.5M15.5 9.5h.01",
+  camera:
+    "M4.5 8h3L9 5.5h6L16.5 8h3A1.5 1.5 0 0 1 21 9.500v8A1.5 1.5 0 0 1 19.5 19h-15A1.5 1.5 0 0 1 3 17.500v-8A1.5 1.5 0 0 1 4.5 8zM12 16a3 3 0 1 0 0-6 3 3 0 0 0 0 6z",
   download: "M12 4v11m0 0-4-4m4 4 4-4M5 19h14",
   left: "M14.5 6l-6 6 6 6",
   right: "M9.5 6l6 6-6 6",

@@ -42,7 +42,8 @@ function entries() {
   const done = state.items.filter((one) => one.status === "done" || one.status === "error");
   const stem = stemOf(item.name);
   const made = [];
-  const entry = (id, text, run) => made.push(h("button", { type: "button", id, class: "menu-entry", text, on: { click: () => (close(), run()) } }));
+  const entry = (id, text, run) =>
+    made.push(h("button", { type: "button", id, class: "menu-entry", text, on: { click: () => (close(), run()) } }));
   if (item.status === "done") {
     entry("download-picture", say("download_picture"), () => picture(item, stem));
     entry("download-json", say("download_json"), () => text(jsonText([item]), "application/json", `${stem}.json`));
@@ -50,7 +51,9 @@ function entries() {
   }
   if (done.length > 1) {
     const n = done.length;
-    entry("download-json-all", say("download_json_all", { n }), () => text(jsonText(done), "application/json", "passerby.json"));
+    entry("download-json-all", say("download_json_all", { n }), () =>
+      text(jsonText(done), "application/json", "passerby.json"),
+    );
     entry("download-csv-all", say("download_csv_all", { n }), () => text(csvText(done), "text/csv", "passerby.csv"));
   }
   return made;

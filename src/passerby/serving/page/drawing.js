@@ -6,8 +6,11 @@ import { canvasOf, fileOf } from "./pictures.js";
 import { labelName, say } from "./speech.js";
 import { state } from "./store.js";
 
-const PALETTE = "#35b6ff #ffb000 #3ddc97 #ff6fa3 #b79cff #f4e04d #ff8552 #5ce1e6 #f29cff #a6e05a #ffc6a5 #8fb4ff".split(" ");
-const FONT = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif";
+const PALETTE = "#35b6ff #ffb000 #3ddc97 #ff6fa3 #b79cff #f4e04d #ff8552 #5ce1e6 #f29cff #a6e05a #ffc6a5 #8fb4ff".split(
+  " ",
+);
+const FONT =
+  "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif";
 const MOST_LINES = 9;
 const SMALLER_PX = 4096;
 
@@ -28,7 +31,11 @@ export async function annotated(bitmap, persons) {
 function paint(canvas, persons, scale) {
   const context = canvas.getContext("2d");
   const unit = Math.max(1, Math.sqrt(canvas.width * canvas.height) / 960);
-  const scaled = persons.map((person) => ({ person, box: person.box.map((v) => v * scale), colour: PALETTE[(person.number - 1) % PALETTE.length] }));
+  const scaled = persons.map((person) => ({
+    person,
+    box: person.box.map((v) => v * scale),
+    colour: PALETTE[(person.number - 1) % PALETTE.length],
+  }));
   for (const one of scaled) outline(context, one, unit);
   const taken = [];
   for (const one of scaled) panel(context, canvas, one, unit, taken);
@@ -37,7 +44,10 @@ function paint(canvas, persons, scale) {
 function outline(context, { person, box: [x1, y1, x2, y2], colour }, unit) {
   context.save();
   if (!person.judgeable) context.setLineDash([6 * unit, 5 * unit]);
-  for (const [width, style] of [[4.5 * unit, "rgba(0, 0, 0, 0.45)"], [2.2 * unit, colour]]) {
+  for (const [width, style] of [
+    [4.5 * unit, "rgba(0, 0, 0, 0.45)"],
+    [2.2 * unit, colour],
+  ]) {
     context.lineWidth = width;
     context.strokeStyle = style;
     context.beginPath();
@@ -83,7 +93,13 @@ function panel(context, canvas, { person, box, colour }, unit, taken) {
 
 /** The place beside or in the box where the panel covers least of other panels. */
 function place(canvas, [x1, y1, x2, y2], width, height, taken, gap) {
-  const candidates = [[x2 + gap, y1], [x1 - width - gap, y1], [x1, y1 - height - gap], [x1, y2 + gap], [x1 + gap, y1 + gap]];
+  const candidates = [
+    [x2 + gap, y1],
+    [x1 - width - gap, y1],
+    [x1, y1 - height - gap],
+    [x1, y2 + gap],
+    [x1 + gap, y1 + gap],
+  ];
   const spots = candidates.map(([x, y]) => ({
     x: Math.max(0, Math.min(x, canvas.width - width)),
     y: Math.max(0, Math.min(y, canvas.height - height)),
@@ -91,7 +107,8 @@ function place(canvas, [x1, y1, x2, y2], width, height, taken, gap) {
     height,
   }));
   const covered = (spot) =>
-    taken.reduce((sum, other) => sum + overlap(spot, other), 0) + 0.15 * overlap(spot, { x: x1, y: y1, width: x2 - x1, height: y2 - y1 });
+    taken.reduce((sum, other) => sum + overlap(spot, other), 0) +
+    0.15 * overlap(spot, { x: x1, y: y1, width: x2 - x1, height: y2 - y1 });
   return spots.reduce((best, spot) => (covered(spot) < covered(best) ? spot : best));
 }
 

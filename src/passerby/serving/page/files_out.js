@@ -34,13 +34,20 @@ export function jsonText(items) {
 }
 
 function pictureBody(item) {
-  if (item.status === "error") return { input: item.name, error: { name: item.error.name, message: item.error.message } };
+  if (item.status === "error")
+    return { input: item.name, error: { name: item.error.name, message: item.error.message } };
   return { input: item.name, size: item.size, persons: told(item).map(personBody) };
 }
 
 function personBody(person) {
   const label = (id) => state.facts.labels.find((one) => one.id === id);
-  const named = (ids) => sorted(person, ids).map((id) => ({ id, en: label(id).en, zh: label(id).zh, probability: person.probabilities[id] }));
+  const named = (ids) =>
+    sorted(person, ids).map((id) => ({
+      id,
+      en: label(id).en,
+      zh: label(id).zh,
+      probability: person.probabilities[id],
+    }));
   return {
     person: person.number,
     bbox: person.box.map((v) => round(v, 2)),
@@ -49,7 +56,9 @@ function personBody(person) {
     reasons: person.reasons,
     yes: named(idsWith(person, "yes")),
     perhaps: named(idsWith(person, "perhaps").filter((id) => person.likely.has(id))),
-    decisions: Object.fromEntries(state.facts.labels.map(({ id }) => [id, answer(person, id, state.view).replace("perhaps", "uncertain")])),
+    decisions: Object.fromEntries(
+      state.facts.labels.map(({ id }) => [id, answer(person, id, state.view).replace("perhaps", "uncertain")]),
+    ),
     probabilities: person.probabilities,
   };
 }
@@ -60,7 +69,13 @@ export function csvText(items) {
   const lines = [[...COLUMNS, ...ids, ...DECIDED]];
   for (const item of items) {
     const persons = item.status === "done" ? told(item) : [];
-    if (!persons.length) lines.push([item.name, ...Array(9).fill(""), item.error?.name ?? "", ...Array(ids.length + DECIDED.length).fill("")]);
+    if (!persons.length)
+      lines.push([
+        item.name,
+        ...Array(9).fill(""),
+        item.error?.name ?? "",
+        ...Array(ids.length + DECIDED.length).fill(""),
+      ]);
     for (const person of persons) lines.push(csvLine(item, person, ids));
   }
   // the mark tells table programs that this is UTF-8
@@ -76,7 +91,10 @@ function csvLine(item, person, ids) {
     person.number,
     ...person.box.map((v) => v.toFixed(2)),
     person.score.toFixed(5),
-    sorted(person, yes.filter((id) => !colours(id))).join(";"),
+    sorted(
+      person,
+      yes.filter((id) => !colours(id)),
+    ).join(";"),
     person.reasons[0] ?? "",
     "",
     ...ids.map((id) => person.probabilities[id]?.toFixed(5) ?? ""),
@@ -95,7 +113,10 @@ function cell(value) {
 
 /** "holiday/beach.png" -> "beach"; what no file system takes is replaced. */
 export function stemOf(name) {
-  const stem = name.split(/[\\/]/u).pop().replace(/\.[^.]*$/u, "");
+  const stem = name
+    .split(/[\\/]/u)
+    .pop()
+    .replace(/\.[^.]*$/u, "");
   return stem.replace(/[\u0000-\u001f<>:"|?*]/gu, "_").slice(0, 120) || "picture";
 }
 

@@ -25,7 +25,16 @@ const tell = later(300, () => {
 const everybody = () => state.items.flatMap((item) => shown(item, state.view));
 
 function build() {
-  const field = h("input", { id: "filter-text", type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", enterkeyhint: "done", placeholder: say("filter_hint"), "aria-describedby": "filter-problem" });
+  const field = h("input", {
+    id: "filter-text",
+    type: "text",
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+    enterkeyhint: "done",
+    placeholder: say("filter_hint"),
+    "aria-describedby": "filter-problem",
+  });
   byId("filter").replaceChildren(
     h("h2", { id: "filter-title", text: say("filter_title") }),
     h(
@@ -36,7 +45,12 @@ function build() {
     ),
     h("p", { id: "filter-problem", class: "wrong small", role: "alert", hidden: true }),
     h("div", { id: "chips", class: "chips" }),
-    h("div", { id: "counts-row" }, h("p", { id: "counts-title", class: "small faint", text: say("counts") }), countsSwitch()),
+    h(
+      "div",
+      { id: "counts-row" },
+      h("p", { id: "counts-title", class: "small faint", text: say("counts") }),
+      countsSwitch(),
+    ),
     h(
       "details",
       { id: "filter-all", open, on: { toggle: (event) => unfolded(event.target.open) } },
@@ -50,7 +64,14 @@ function build() {
 
 /** What counts as a match: what is sure, also what is likely, or all that is not ruled out. */
 function countsSwitch() {
-  const part = (level) => h("button", { type: "button", id: `counts-${level}`, class: "switch-part", text: say(`counts_${level}`), on: { click: () => act(() => (state.view.counts = level)) } });
+  const part = (level) =>
+    h("button", {
+      type: "button",
+      id: `counts-${level}`,
+      class: "switch-part",
+      text: say(`counts_${level}`),
+      on: { click: () => act(() => (state.view.counts = level)) },
+    });
   return h("div", { class: "switch three", role: "group", "aria-labelledby": "counts-title" }, ...COUNTS.map(part));
 }
 
@@ -110,10 +131,21 @@ function chips() {
     place,
     ...conditions.map((condition) => {
       const what = conditionText(condition);
-      const props = { type: "button", class: `chip ${condition.wanted ? "with" : "without"}`, "aria-label": say("remove_name", { what }), on: { click: () => take(condition.id) } };
+      const props = {
+        type: "button",
+        class: `chip ${condition.wanted ? "with" : "without"}`,
+        "aria-label": say("remove_name", { what }),
+        on: { click: () => take(condition.id) },
+      };
       return h("button", props, h("span", { text: what }), icon("close"));
     }),
-    conditions.length > 1 && h("button", { type: "button", class: "button plain", text: say("filter_clear"), on: { click: () => act(() => (state.view.conditions = [])) } }),
+    conditions.length > 1 &&
+      h("button", {
+        type: "button",
+        class: "button plain",
+        text: say("filter_clear"),
+        on: { click: () => act(() => (state.view.conditions = [])) },
+      }),
   );
   if (inside) (place.querySelector("button") ?? byId("filter-text")).focus();
 }

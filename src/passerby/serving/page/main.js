@@ -97,7 +97,12 @@ function paused() {
   place.hidden = !why;
   place.replaceChildren();
   if (why) {
-    const button = h("button", { type: "button", class: "button", text: say(asks ? "key_enter" : "retry"), on: { click: asks ? askKey : resume } });
+    const button = h("button", {
+      type: "button",
+      class: "button",
+      text: say(asks ? "key_enter" : "retry"),
+      on: { click: asks ? askKey : resume },
+    });
     place.append(icon("warning"), h("span", { text: say(asks ? "key_needed" : "offline") }), button);
   }
   byId("key-wrong").hidden = why !== "wrong_key";

@@ -8,10 +8,11 @@ const text = (view, at, length) => String.fromCharCode(...new Uint8Array(view.bu
 export async function orientationOf(file) {
   const head = new DataView(await file.slice(0, 12).arrayBuffer());
   if (head.byteLength < 12 || text(head, 0, 4) !== "RIFF" || text(head, 8, 4) !== "WEBP") return 1;
-  for (let at = 12; at + 8 <= file.size; ) {
+  for (let at = 12; at + 8 <= file.size;) {
     const chunk = new DataView(await file.slice(at, at + 8).arrayBuffer());
     const length = chunk.getUint32(4, true);
-    if (text(chunk, 0, 4) === "EXIF") return tag(new DataView(await file.slice(at + 8, at + 8 + Math.min(length, 65536)).arrayBuffer()));
+    if (text(chunk, 0, 4) === "EXIF")
+      return tag(new DataView(await file.slice(at + 8, at + 8 + Math.min(length, 65536)).arrayBuffer()));
     at += 8 + length + (length % 2);
   }
   return 1;

@@ -28,7 +28,13 @@ function cards() {
     ? say("people_match", { n: persons.length, m: fitting.length })
     : say("people", { n: persons.length });
   place.replaceChildren(
-    h("h2", { class: "people-title" }, say("people_title"), " ", h("span", { id: "people-count", class: "faint", text: title })),
+    h(
+      "h2",
+      { class: "people-title" },
+      say("people_title"),
+      " ",
+      h("span", { id: "people-count", class: "faint", text: title }),
+    ),
     h("ul", { class: "people-list" }, ...fitting.map((person) => h("li", {}, card(person)))),
   );
   mark();
@@ -59,7 +65,12 @@ function card(person) {
     h(
       "span",
       { class: "card-words" },
-      h("span", { class: "card-head" }, h("strong", { text: say("person_title", { number: person.number }) }), h("span", { class: "faint", text: percent(person.score) })),
+      h(
+        "span",
+        { class: "card-head" },
+        h("strong", { text: say("person_title", { number: person.number }) }),
+        h("span", { class: "faint", text: percent(person.score) }),
+      ),
       h("span", { class: "card-text" }, ...phrases(person)),
     ),
   );

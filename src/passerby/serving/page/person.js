@@ -93,7 +93,18 @@ function buttons(person, persons) {
   const fitting = persons.filter((one) => matches(one, state.view) || one === person);
   const at = fitting.indexOf(person);
   const button = (role, name, image, run) =>
-    h("button", { type: "button", class: "button plain square", "data-role": role, "aria-label": say(name), title: say(name), on: { click: run } }, icon(image));
+    h(
+      "button",
+      {
+        type: "button",
+        class: "button plain square",
+        "data-role": role,
+        "aria-label": say(name),
+        title: say(name),
+        on: { click: run },
+      },
+      icon(image),
+    );
   const go = (by) => () => choose(fitting[(at + by + fitting.length) % fitting.length].number);
   return h(
     "div",
@@ -108,7 +119,8 @@ function body(person) {
   const { yes, perhaps } = described(person, state.facts.labels, state.view);
   const parts = [];
   if (!person.judgeable) parts.push(h("p", { class: "caution" }, icon("warning"), h("span", { text: cannot(person) })));
-  else if (/cut by/u.test(person.note ?? "")) parts.push(h("p", { class: "caution" }, icon("warning"), h("span", { text: say("cut") })));
+  else if (/cut by/u.test(person.note ?? ""))
+    parts.push(h("p", { class: "caution" }, icon("warning"), h("span", { text: say("cut") })));
   if (silent(person, state.view)) return [...parts, h("p", { class: "small faint", text: say("cannot_still") })];
   if (!yes.length) {
     parts.push(h("p", { class: "faint", text: say(state.view.threshold === null ? "nothing_sure" : "nothing_above") }));
@@ -138,7 +150,11 @@ function row({ label, p, answer: said }, { withAnswer = false } = {}) {
 function everything(person) {
   const { labels } = state.facts;
   const rows = (members) =>
-    members.map((label) => ({ label, p: person.probabilities[label.id] ?? 0, answer: answer(person, label.id, state.view) }));
+    members.map((label) => ({
+      label,
+      p: person.probabilities[label.id] ?? 0,
+      answer: answer(person, label.id, state.view),
+    }));
   const groups = [...grouped(labels)].map(([group, members]) => [
     h("h3", { text: groupName(group) }),
     h("ul", { class: "bars" }, ...rows(members).map((entry) => row(entry, { withAnswer: true }))),

@@ -105,7 +105,10 @@ export function labelsNamed(term, labels) {
  */
 export function readFilter(text, labels) {
   const found = { conditions: [], unknown: [], several: [] };
-  const terms = text.replace(/\b(no|not|without)\b/giu, ",$1").split(SPLIT).map((term) => term.trim());
+  const terms = text
+    .replace(/\b(no|not|without)\b/giu, ",$1")
+    .split(SPLIT)
+    .map((term) => term.trim());
   for (const term of terms.filter(Boolean)) {
     const wanted = !NEGATED.test(term);
     const word = term.replace(NEGATED, "").replace(/^(?:an?|the|any)\s+/iu, "");

@@ -30,7 +30,10 @@ const unturned = (file) => createImageBitmap(file, { imageOrientation: "none" })
  */
 export async function decode(file, size = null) {
   const orientation = await orientationOf(file).catch(() => 1);
-  if (orientation > 1) return unturned(file).then((bitmap) => upright(bitmap, orientation)).catch(() => null);
+  if (orientation > 1)
+    return unturned(file)
+      .then((bitmap) => upright(bitmap, orientation))
+      .catch(() => null);
   let kept = null;
   for (const way of [asStored, asShown, unturned]) {
     const bitmap = await way(file).catch(() => null);

@@ -16,7 +16,8 @@ const COMES_BACK_MS = 5000;
 // a body that takes longer than the service waits is too large for the way there
 const TOO_LARGE = ["request_too_large", "image_too_large", "input_too_large", "request_timeout"];
 const BUSY = ["overloaded", "rate_limited", "not_ready", "interrupted"];
-const PICTURE_NAME = /\.(jpe?g|jpe|jfif|mpo|png|apng|gif|webp|avif|tiff?|bmp|dib|p[bgpn]m|pfm|ras|sr|heic|heif|jxl|svg)$/iu;
+const PICTURE_NAME =
+  /\.(jpe?g|jpe|jfif|mpo|png|apng|gif|webp|avif|tiff?|bmp|dib|p[bgpn]m|pfm|ras|sr|heic|heif|jxl|svg)$/iu;
 
 let running = 0;
 let next = 1;

@@ -31,7 +31,12 @@ export const facts = () => ask("labels", { method: "GET" });
  * The file's name is not sent.
  */
 export function describe(blob, { lowest, signal }) {
-  const query = new URLSearchParams({ details: "true", visualize: "false", labels: "en", detThreshold: String(lowest) });
+  const query = new URLSearchParams({
+    details: "true",
+    visualize: "false",
+    labels: "en",
+    detThreshold: String(lowest),
+  });
   const type = /^image\//u.test(blob.type) ? blob.type : "image/x-unknown";
   return ask(`pedestrian-attribute-recognition?${query}`, {
     method: "POST",
@@ -46,7 +51,13 @@ async function ask(path, { headers = {}, ...options }) {
   let response;
   let body;
   try {
-    response = await fetch(path, { ...options, headers: all, cache: "no-store", credentials: "omit", redirect: "error" });
+    response = await fetch(path, {
+      ...options,
+      headers: all,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
     body = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -59,7 +70,14 @@ async function ask(path, { headers = {}, ...options }) {
   throw failure(response, answer);
 }
 
-const readable = (blob) => blob.slice(0, 1).arrayBuffer().then(() => true, () => false);
+const readable = (blob) =>
+  blob
+    .slice(0, 1)
+    .arrayBuffer()
+    .then(
+      () => true,
+      () => false,
+    );
 
 function parsed(text) {
   try {
@@ -82,6 +100,12 @@ function failure(response, answer) {
 
 /** For answers that are not the service's own, such as those of a proxy in between. */
 function byStatus(status) {
-  const names = { 401: "unauthorized", 413: "request_too_large", 429: "rate_limited", 503: "overloaded", 504: "deadline_exceeded" };
+  const names = {
+    401: "unauthorized",
+    413: "request_too_large",
+    429: "rate_limited",
+    503: "overloaded",
+    504: "deadline_exceeded",
+  };
   return names[status] ?? (status === 502 ? "offline" : "internal");
 }

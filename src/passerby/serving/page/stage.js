@@ -200,7 +200,12 @@ function showMessage() {
 }
 
 function busy(text, moving = true) {
-  return h("div", { class: "busy-note", role: "status" }, h("span", { text }), moving && h("span", { class: "progress" }));
+  return h(
+    "div",
+    { class: "busy-note", role: "status" },
+    h("span", { text }),
+    moving && h("span", { class: "progress" }),
+  );
 }
 
 function countDown(item) {
@@ -262,7 +267,9 @@ function trouble(item) {
     icon("warning"),
     h("h2", { text: say("error_title") }),
     h("p", { text: errorText(error) }),
-    error.name === "internal" && error.logId && h("p", { class: "small faint", text: say("error_number", { id: error.logId }) }),
+    error.name === "internal" &&
+      error.logId &&
+      h("p", { class: "small faint", text: say("error_number", { id: error.logId }) }),
     hopeless.includes(error.name)
       ? h("button", { type: "button", class: "button", "data-open": "choose" }, icon("picture"), say("choose"))
       : h("button", { type: "button", class: "button", on: { click: () => again(item) } }, icon("retry"), say("retry")),
@@ -274,4 +281,3 @@ export function speakOutcome(item) {
   if (item.status === "done") announce(say("found", { n: shown(item, state.view).length, file: item.name }));
   else if (item.status === "error") announce(`${say("error_title")}: ${errorText(item.error)}`);
 }
-

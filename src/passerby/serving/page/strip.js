@@ -66,7 +66,18 @@ function progress(items) {
   if (state.view.conditions.length) texts.push(matchText());
   const bar = h("progress", { max: all, value: done, "aria-label": say("pictures_progress", { done, n: all }) });
   const button = (name, image, by) =>
-    h("button", { type: "button", class: "button plain square", "aria-label": say(name), title: say(name), "data-go": by, on: { click: () => go(items, by) } }, icon(image));
+    h(
+      "button",
+      {
+        type: "button",
+        class: "button plain square",
+        "aria-label": say(name),
+        title: say(name),
+        "data-go": by,
+        on: { click: () => go(items, by) },
+      },
+      icon(image),
+    );
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.go : null;
   fill(
     head,
@@ -78,14 +89,24 @@ function progress(items) {
       { class: "strip-buttons" },
       button("previous_picture", "left", -1),
       button("next_picture", "right", 1),
-      h("button", { type: "button", class: "button plain", "data-go": "clear", text: say(done < all ? "stop" : "clear"), on: { click: clear } }),
+      h("button", {
+        type: "button",
+        class: "button plain",
+        "data-go": "clear",
+        text: say(done < all ? "stop" : "clear"),
+        on: { click: clear },
+      }),
     ),
   );
   if (focused) head.querySelector(`[data-go="${focused}"]`)?.focus();
 }
 
 function only() {
-  const box = h("input", { type: "checkbox", "data-go": "only", on: { change: (event) => ((onlyMatches = event.target.checked), strip(new Set())) } });
+  const box = h("input", {
+    type: "checkbox",
+    "data-go": "only",
+    on: { change: (event) => ((onlyMatches = event.target.checked), strip(new Set())) },
+  });
   box.checked = onlyMatches;
   return h("label", { class: "check small" }, box, h("span", { text: say("only_matches") }));
 }

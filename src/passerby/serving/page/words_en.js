@@ -21,9 +21,11 @@ export const en = {
   sample: "Try it with a rendered street",
   sample_words: "Seven people who do not exist, on a street that does not exist.",
   note_stored: "Nothing is kept",
-  note_stored_words: "The service looks at your picture in memory and forgets it. File names are not sent. It does not recognise who somebody is.",
+  note_stored_words:
+    "The service looks at your picture in memory and forgets it. File names are not sent. It does not recognise who somebody is.",
   note_looks: "Looks, not facts",
-  note_looks_words: "Age and gender are what somebody looks like to a model trained on photos. It can be wrong about anybody.",
+  note_looks_words:
+    "Age and gender are what somebody looks like to a model trained on photos. It can be wrong about anybody.",
   note_perhaps: "It says when it is not sure",
   note_perhaps_words: "“Perhaps” is an answer. People who are too small, hidden or blurred are not judged at all.",
   reminder: "Age and gender are appearances, not facts. Nothing is stored, and nobody is identified.",
@@ -41,11 +43,13 @@ export const en = {
   people_match: "{m} of {n} match",
   found: "{n} person found in {file}.|{n} people found in {file}.",
   nobody: "No pedestrian found in this picture.",
-  nobody_above: "Nobody above this detection score. {n} person is below it: move the slider to the left.|Nobody above this detection score. {n} people are below it: move the slider to the left.",
+  nobody_above:
+    "Nobody above this detection score. {n} person is below it: move the slider to the left.|Nobody above this detection score. {n} people are below it: move the slider to the left.",
   nobody_matches: "Nobody in this picture matches the filter.",
   cannot_show: "This browser cannot show this kind of file. The boxes are right all the same.",
   differs: "The browser and the service see this picture in different sizes, so the boxes may not fit.",
-  scaled: "Too large for the service: it was asked about a copy of {w} × {h} pixels. Boxes and downloads are for the original.",
+  scaled:
+    "Too large for the service: it was asked about a copy of {w} × {h} pixels. Boxes and downloads are for the original.",
   converted: "The service does not read this kind of file: it was asked about a JPEG copy made here.",
 
   pictures_progress: "{done} of {n} pictures done",
@@ -86,7 +90,8 @@ export const en = {
   counts_sure: "Sure",
   counts_likely: "Likely",
   counts_possible: "Possible",
-  could_match: "Nobody here matches, but {n} person is not ruled out.|Nobody here matches, but {n} people are not ruled out.",
+  could_match:
+    "Nobody here matches, but {n} person is not ruled out.|Nobody here matches, but {n} people are not ruled out.",
   show_possible: "Show what is possible",
   with: "with",
   without: "without",
@@ -165,7 +170,8 @@ export const en = {
   error_busy: "The service is too busy at the moment. Try again in a while.",
   error_deadline_exceeded: "The service did not get to this picture in time. Try again in a while.",
   error_out_of_memory: "The service ran out of memory with this picture. A smaller one may work.",
-  error_origin_not_allowed: "The service refuses requests from this address. Open the page under the address of the service.",
+  error_origin_not_allowed:
+    "The service refuses requests from this address. Open the page under the address of the service.",
   error_internal: "Something is wrong in the service. That is not your picture’s fault.",
   error_page: "Something went wrong in this page.",
 };
