@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the tests with the base dependencies and the extra `test`; arguments go to pytest.
+# Runs the tests with the base dependencies and the extras `serve` and `test`; arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh test
+sh scripts/setup.sh serve test
 exec .venv/bin/python -m pytest "$@"
