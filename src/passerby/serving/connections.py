@@ -23,14 +23,15 @@ class Connections(ServerState):
     """The open connections, and those among them on which no request is being worked on.
 
     Args:
-        settings: their limits.
+        settings: their limits. most: how many there may be.
         refused: called for each request that never reaches the application.
     Attributes:
         draining: every answer from now on closes its connection.
     """
 
-    def __init__(self, settings: ServerSettings, *, refused: Refused) -> None:
+    def __init__(self, settings: ServerSettings, *, most: int, refused: Refused) -> None:
         super().__init__()
+        self._most = most
         self.settings = settings
         self.draining = False
         self.refused = refused
@@ -46,7 +47,7 @@ class Connections(ServerState):
 
     def make_room(self) -> bool:
         """Close the connection that has waited longest when there are too many; False where none can be closed."""
-        if len(self.connections) <= self.settings.max_connections:
+        if len(self.connections) <= self._most:
             return True
         longest = next(iter(self._waiting), None)
         if longest is None:

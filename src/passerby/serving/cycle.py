@@ -30,22 +30,23 @@ class BoundedCycle(RequestResponseCycle):
     fault: PasserbyError | None = None
 
     async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and self.more_body and not self.response_started:
-            self.ahead_of_body = True
-            self.keep_alive = False
+        if message["type"] != "http.response.start" or self.response_started:
             await super().send(message)
-            # written as `connection: close`; closing itself is left to the protocol, which lets the body run out first
-            self.keep_alive = True
             return
+        self.ahead_of_body = self.more_body
+        if self.ahead_of_body or not self.keep_alive:
+            # said here: older releases of uvicorn close without a word
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
         await super().send(message)
+        if self.ahead_of_body:
+            # closing itself is left to the protocol, which lets the body run out first
+            self.keep_alive = True
 
     async def send_500_response(self) -> None:
         """The answer to a bug that even the application did not catch."""
         body = error_body(str(uuid.uuid4()), InternalError("internal", "a bug of the service; it has been logged"))
         headers = [(b"content-type", JSON_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-        await self.send(
-            {"type": "http.response.start", "status": 500, "headers": [*headers, (b"connection", b"close")]}
-        )
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def receive(self) -> ASGIReceiveEvent:

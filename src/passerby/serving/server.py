@@ -31,6 +31,11 @@ from .sockets import Listening
 
 STOP_S = 2.0
 """For the last bytes of answers after everything else has ended."""
+TURNS, TURN_S = 10, 0.01
+"""For those who connected before the port was closed to say what they want: it lies in the system already, but takes
+some turns of the event loop to reach us, also where a busy machine gives us none for a while."""
+
+TICK_S = 0.02
 
 Say = Callable[[str], None]
 
@@ -63,8 +68,10 @@ class _Run:
         self._pool = WorkerPool(settings)
         self._log = AccessLog(requests=not settings.quiet, clients=settings.log_client)
         self._app = create_app(settings, self._pool, log=self._log)
-        self._connections = Connections(settings, refused=self._app.refused)
+        self._connections = Connections(settings, most=listening.most, refused=self._app.refused)
         self._servers: list[asyncio.Server] = []
+        self._protocol: Callable[[], BoundedProtocol]
+        self._last: set[asyncio.Task[Any]] = set()
 
     async def whole(self) -> int:
         """
@@ -72,7 +79,7 @@ class _Run:
             PasserbyError: the start failed.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_quietly)
+        loop.set_exception_handler(_Complaints())
         with _signals(loop, self._stop):
             clock = loop.create_task(self._tell_time())
             try:
@@ -117,9 +124,10 @@ class _Run:
         """Take connections. One protocol object is made for each, and all share `self._connections`."""
         config = _uvicorn_config(self._app)
         config.load()
+        self._protocol = lambda: BoundedProtocol(config, self._connections, {}, loop)
         for each in self._listening.sockets:
             server = await loop.create_server(
-                lambda: BoundedProtocol(config, self._connections, {}, loop),
+                self._protocol,
                 sock=each,
                 ssl=self._listening.tls,
                 ssl_handshake_timeout=None if self._listening.tls is None else self._settings.header_s,
@@ -137,11 +145,29 @@ class _Run:
     async def _drain(self) -> int:
         """Finish what has been begun; how many requests were cut because that took too long."""
         end = time.monotonic() + self._settings.drain_s
-        self._close_port()
+        await self._take_the_last()
         self._connections.drain()
         cut = await self._pool.drain(self._settings.drain_s)
-        await self._answered(max(end - time.monotonic(), STOP_S))  # bodies on their way, answers being written
-        return cut + self._connections.cut(Interrupted("interrupted", "the service stops", hint="ask again later"))
+        await self._answered(max(end - time.monotonic(), STOP_S))  # bodies on their way
+        cut += self._connections.cut(Interrupted("interrupted", "the service stops", hint="ask again later"))
+        await self._answered(STOP_S)
+        await self._read(max(end - time.monotonic(), STOP_S))
+        return cut
+
+    async def _take_the_last(self) -> None:
+        """Close the port, but first take those who have connected: the system would cut them off without a word."""
+        loop = asyncio.get_running_loop()
+        for each in self._listening.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                # asyncio drops what it has taken half when its server closes, so it has to finish first
+                loop.remove_reader(each)
+        await _some_turns()
+        waiting = self._listening.accept_waiting()
+        self._close_port()
+        for connected in waiting:
+            taken = loop.connect_accepted_socket(self._protocol, connected, ssl=self._listening.tls)
+            self._last.add(loop.create_task(taken))
+        await _some_turns()
 
     async def _answered(self, seconds: float) -> None:
         """Wait until no request is being worked on."""
@@ -149,13 +175,19 @@ class _Run:
         while self._connections.tasks and (rest := end - time.monotonic()) > 0:
             await asyncio.wait(set(self._connections.tasks), timeout=rest)
 
+    async def _read(self, seconds: float) -> None:
+        """Wait until clients have read their answers and all connections are closed."""
+        end = time.monotonic() + seconds
+        while self._connections.connections and time.monotonic() < end:
+            await asyncio.sleep(TICK_S)
+
     async def _end(self) -> None:
         self._close_port()
         await self._pool.stop()
         await self._answered(STOP_S)
         for connection in list(self._connections.connections):
             connection.transport.close()
-        await asyncio.sleep(0)
+        await self._read(TICK_S)
         self._log.close()
 
     def _close_port(self) -> None:
@@ -164,6 +196,12 @@ class _Run:
 
     def _stop(self) -> None:
         self._stopping.set()
+
+
+async def _some_turns() -> None:
+    """Let the event loop look around, for a moment and a few times at least."""
+    for _ in range(TURNS):
+        await asyncio.sleep(TURN_S)
 
 
 def _uvicorn_config(app: Application) -> uvicorn.Config:
@@ -204,10 +242,18 @@ def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Itera
             signal.signal(number, handler)
 
 
-def _quietly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """One line for what the system ran out of; a traceback for bugs only."""
-    error = context.get("exception")
-    if isinstance(error, OSError):
-        log.warning("%s: %s", context.get("message", "connection"), error.strerror or type(error).__name__)
-    else:
-        loop.default_exception_handler(context)
+class _Complaints:
+    """What asyncio complains about: one line a second for what the system ran out of, a traceback for bugs only."""
+
+    def __init__(self) -> None:
+        self._said = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error, message = context.get("exception"), str(context.get("message", ""))
+        if isinstance(error, OSError):
+            if time.monotonic() - self._said >= 1:
+                self._said = time.monotonic()
+                log.warning("%s: %s", message or "connection", error.strerror or type(error).__name__)
+        elif not (isinstance(error, ValueError) and "_start_serving" in message):
+            # a second after it ran out of files asyncio takes connections again, also where the port is closed by then
+            loop.default_exception_handler(context)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 from pathlib import Path
@@ -11,6 +12,8 @@ from types import TracebackType
 
 from ..errors import ArgumentError, shown
 from .settings import ServerSettings
+
+log = logging.getLogger(__name__)
 
 FILES_BESIDE = 256
 """Open files that are no connections of clients."""
@@ -27,6 +30,7 @@ class Listening:
         settings: host, port and certificate. A name with several addresses gets a socket for each.
     Attributes:
         sockets: bound, to be closed at the end of the block. tls: what speaks TLS, or None.
+        most: connections at once, as many as the system has open files for.
         url: what people type.
     Raises:
         ArgumentError: `bad_argument`, the address cannot be had, or the certificate cannot be used.
@@ -43,7 +47,7 @@ class Listening:
             said = reason.strerror or type(reason).__name__
             hint = "take another port, or --port 0 for a free one"
             raise ArgumentError("bad_argument", f"cannot listen on {where} ({shown(said)})", hint=hint) from None
-        _allow_files(settings.max_connections + FILES_BESIDE)
+        self.most = _connections(settings.max_connections)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"{settings.scheme}://{host}:{self.sockets[0].getsockname()[1]}"
 
@@ -62,6 +66,17 @@ class Listening:
             free = port or self.sockets[0].getsockname()[1]  # the same free port for all addresses of a name
             each.bind((address[0], free, *address[2:]))
             each.setblocking(False)
+
+    def accept_waiting(self) -> list[socket.socket]:
+        """Everybody who has connected and was not taken yet."""
+        taken = []
+        for each in self.sockets:
+            with contextlib.suppress(OSError):  # nobody waits any more
+                while True:
+                    taken.append(each.accept()[0])
+        for connected in taken:
+            connected.setblocking(False)
+        return taken
 
     def close(self) -> None:
         """Close the sockets."""
@@ -98,14 +113,22 @@ def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _allow_files(wanted: int) -> None:
-    """Raise the soft limit of open files as far as it may be: shells often give 1024."""
+def _connections(wanted: int) -> int:
+    """How many connections there may be. The soft limit of open files is raised for them: shells often give 1024."""
     try:
         import resource
     except ImportError:  # Windows knows no such limit
-        return
+        return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    needed = wanted + FILES_BESIDE
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft >= needed:
+        return wanted
+    possible = max(1, soft - min(FILES_BESIDE, soft // 2))
+    log.warning("the system allows %d open files, so at most %d connections are kept", soft, possible)
+    return possible
