@@ -86,9 +86,13 @@ def tiny_pipeline(folder: Path) -> Path:
 
 
 def start(
-    *flags: str, folder: Path, pipeline: str | Path | None = None, env: Mapping[str, str] | None = None
+    *flags: str,
+    folder: Path,
+    pipeline: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    files: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a server and do not wait for it; its stderr goes to `folder/stderr`."""
+    """Start a server and do not wait for it; its stderr goes to `folder/stderr`. The rest is that of `running`."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("httptools")
     pytest.importorskip("starlette")
@@ -96,6 +100,8 @@ def start(
     if "--workers" not in flags:
         command += ["--workers", "1"]
     command += ["--pipeline", str(pipeline or tiny_pipeline(folder)), *flags]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     with (folder / "stderr").open("wb") as errors:
         return subprocess.Popen(
             command,
@@ -112,6 +118,7 @@ def running(
     *flags: str,
     pipeline: str | Path | None = None,
     env: Mapping[str, str] | None = None,
+    files: int | None = None,
     tracebacks: bool = False,
 ) -> Iterator[Server]:
     """A server that is ready, with these flags; ended by SIGTERM at the end of the block, if it still runs.
@@ -119,13 +126,14 @@ def running(
     Args:
         pipeline: name or YAML file; default the tiny networks.
         env: variables beside those of this process.
+        files: limit of open files.
         tracebacks: whether a traceback on stderr is expected; else it fails the test.
     Raises:
         AssertionError: it did not start, did not end after SIGTERM, or wrote a traceback.
     """
     with tempfile.TemporaryDirectory(prefix="passerby-test-") as name:
         folder = Path(name)
-        process = start(*flags, folder=folder, pipeline=pipeline, env=env)
+        process = start(*flags, folder=folder, pipeline=pipeline, env=env, files=files)
         try:
             server = _ready(process, folder / "stderr")
             yield server

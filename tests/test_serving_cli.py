@@ -212,3 +212,13 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     assert ServerSettings(host="127.9.9.9").is_loopback
     with pytest.raises(ArgumentError, match="--header-time"):
         ServerSettings(header_s=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limit of open files")
+def test_a_small_limit_of_open_files_means_fewer_connections() -> None:
+    """More connections than files: idle ones give way, and a request is answered though hundreds ask for a file."""
+    with running("--idle-time", "60", files=96) as server, contextlib.ExitStack() as stack:
+        assert any("at most 48 connections" in line for line in server.lines())
+        for _ in range(300):
+            stack.enter_context(contextlib.closing(server.connect()))
+        assert status(server.url + "/health") == 200

@@ -64,6 +64,19 @@ def waiting_requests(
     return futures
 
 
+def until_not_ready(kept: http.client.HTTPConnection) -> str:
+    """Ask on a kept connection until the service says that it is ending; the name it gives."""
+    answers: list[dict[str, Any]] = []
+
+    def not_ready() -> bool:
+        status, body = ask_on(kept, "GET", "/ready")
+        answers.append(body)
+        return status == 503
+
+    until(not_ready)
+    return str(answers[-1]["errorMsg"]).partition(":")[0]
+
+
 def refuses_connections(server: Server) -> bool:
     try:
         server.connect(timeout=5).close()
@@ -102,8 +115,7 @@ def test_what_has_been_begun_is_finished(number: int, slow: SlowServer, clients:
             futures = waiting_requests(server, slow, clients, 4)
             server.signal(number)
             until(lambda: refuses_connections(server))
-            status, body = ask_on(kept, "GET", "/ready")
-            assert (status, body["errorMsg"].partition(":")[0]) == (503, "not_ready")
+            assert until_not_ready(kept) == "not_ready"
             slow.let_go.set()
             assert [future.result(PATIENCE_S)[0] for future in futures] == [200] * 4
             assert server.exit_code() == 0
@@ -111,12 +123,12 @@ def test_what_has_been_begun_is_finished(number: int, slow: SlowServer, clients:
 
 def test_no_new_work_is_taken_while_draining(slow: SlowServer, clients: ThreadPoolExecutor) -> None:
     with running("--fetch-allow", f"127.0.0.1:{slow.port}") as server:
-        kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
-        with contextlib.closing(kept):
-            assert ask_on(kept, "GET", "/live")[0] == 200
+        kept, probe = (http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S) for _ in range(2))
+        with contextlib.closing(kept), contextlib.closing(probe):
+            assert ask_on(kept, "GET", "/live")[0] == ask_on(probe, "GET", "/ready")[0] == 200
             (future,) = waiting_requests(server, slow, clients, 1)
             server.signal()
-            until(lambda: refuses_connections(server))
+            until_not_ready(probe)
             kept.request("POST", INFER, json.dumps({"image": slow.url}), {"Content-Type": "application/json"})
             response = kept.getresponse()
             assert (response.status, response.headers["connection"]) == (503, "close")
