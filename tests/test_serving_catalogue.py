@@ -80,6 +80,8 @@ def test_nobody_is_left_without_an_answer(words: list[str]) -> None:
     assert not missed(run, "without an answer", "5xx", "exit code", "open files", "drain"), run.details
     assert values(run)["killed worker: seconds until a new one has answered"] is not None
     assert values(run)["after it: seconds until a request gets a result"] is not None
+    # one may come in the microseconds between the last look and the closing
+    assert values(run)["SIGTERM: small requests cut while the port closed"] <= 1
     assert json.loads((run.folder / "overload.json").read_text("utf-8"))["complete"]
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from . import payloads
 from .client import Address, NoAnswer, exchange, request
-from .load import Load, capacity, open_loop, probing
+from .load import Load, capacity, one, open_loop, probing
 from .payloads import Payload
 from .record import Run, options, parser, percentile
 from .server_process import Served, served
 
 LEAVING = 0.1
 DRAIN_S = 30
+BURST, BURST_S = 400, 0.2
 
 
 def choose(number: int) -> Payload:
@@ -124,14 +125,19 @@ async def ended(run: Run, service: Served, most: float, seconds: float) -> None:
         open_loop(service.address, choose, rate=2 * most, seconds=seconds, load=load, seed=2)
     )
     await asyncio.sleep(seconds / 2)
-    at = seconds / 2
+    small, at = Load(), time.monotonic()
+    bursting = asyncio.ensure_future(burst(service.address, small))
+    await asyncio.sleep(BURST_S / 2)
+    at = seconds / 2 + time.monotonic() - at
     code, drained = await asyncio.get_running_loop().run_in_executor(None, service.stop)
-    await loading
+    await asyncio.gather(loading, bursting)
     early = [s for s in load.sent if s.at < at]
     late = [s for s in load.sent if s.at >= at]
     run.add("SIGTERM: requests without an answer, sent before", len(lost(early)), "= 0", f"of {len(early)}")
     run.add("SIGTERM: requests without an answer, connected after", len(lost(late)), "= 0", f"of {len(late)} tried")
     run.add("SIGTERM: connections refused after", len(late) - len([s for s in late if s.error != "refused"]))
+    cut = len(lost(small.sent))
+    run.add("SIGTERM: small requests cut while the port closed", cut, "= 0", f"of {len(small.sent)} in {BURST_S} s")
     run.add("SIGTERM: answered 503, %", share(len(load.answered(503)), len(load.sent)))
     run.add("SIGTERM: answers of 5xx other than 503 and 504", len(load.server_faults()), "= 0")
     run.add("SIGTERM: seconds to drain", drained, f"<= {DRAIN_S + 2}")
@@ -142,6 +148,17 @@ async def ended(run: Run, service: Served, most: float, seconds: float) -> None:
 def lost(sent: list[Any]) -> list[Any]:
     """Those that had a connection and no answer."""
     return Load(sent).without_answer("cut", "late")
+
+
+async def burst(address: Address, load: Load) -> None:
+    """Many small requests in a moment, so that some have connected and are not looked at yet when the port closes."""
+    started = time.monotonic()
+    live = Payload("live", request("GET", "/live"))
+    asked = []
+    for _ in range(BURST):
+        asked.append(asyncio.ensure_future(one(address, live, load, started)))
+        await asyncio.sleep(BURST_S / BURST)
+    await asyncio.gather(*asked)
 
 
 async def overload(arguments: argparse.Namespace, run: Run) -> None:
