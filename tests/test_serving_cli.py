@@ -214,6 +214,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ServerSettings(header_s=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the limit of open files")
 def test_a_small_limit_of_open_files_means_fewer_connections() -> None:
     """More connections than files: idle ones give way, and a request is answered though hundreds ask for a file."""

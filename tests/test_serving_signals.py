@@ -22,7 +22,10 @@ psutil = pytest.importorskip("psutil")
 
 INFER = "/pedestrian-attribute-recognition"
 PATIENCE_S = 90.0
-BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+BOTH = pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow)],
+)
 
 
 @pytest.fixture
