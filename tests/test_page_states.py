@@ -108,15 +108,16 @@ def test_a_busy_service_is_asked_again(chromium: Any, tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 def test_a_service_that_went_away_is_waited_for(chromium: Any, tmp_path: Path) -> None:
     with running() as server:
-        opened = visit(chromium, server.url)
-        page = opened.__enter__()
-    add(page, photo(tmp_path / "a.png"))
-    expect(page.locator("#paused")).to_contain_text("cannot be reached")
-    assert not serious(page)
-    with running("--port", str(server.port)):
-        done(page)
-        expect(page.locator("#paused")).to_be_hidden()
-        opened.__exit__(None, None, None)
+        url, port = server.url, server.port
+        with visit(chromium, url) as page:
+            server.signal()
+            assert server.exit_code() == 0
+            add(page, photo(tmp_path / "a.png"))
+            expect(page.locator("#paused")).to_contain_text("cannot be reached")
+            assert not serious(page)
+            with running("--port", str(port)):
+                done(page)
+                expect(page.locator("#paused")).to_be_hidden()
 
 
 NO_PICTURES = {

@@ -10,7 +10,7 @@ import { changed, state } from "./store.js";
 const AT_ONCE = 2;
 const MAX_BYTES = 32 * 1024 * 1024; // the service's own limit for a body, unless the operator changed it
 const SMALLER_PIXELS = [24e6, 4e6]; // tried in turn when a picture is too large for the service
-const TRIES = 6;
+const PATIENCE_MS = 180_000; // a service that starts, or a long queue of others, may take minutes
 const LONGEST_WAIT_S = 30;
 const COMES_BACK_MS = 5000;
 // a body that takes longer than the service waits is too large for the way there
@@ -176,11 +176,12 @@ async function copyOf(item, pixels, error = new ServiceError("request_too_large"
 
 /** Ask until the service is no longer busy, at the times it names. */
 async function patiently(item, signal, request) {
+  const end = Date.now() + PATIENCE_MS;
   for (let tries = 1; ; tries += 1) {
     try {
       return await request();
     } catch (error) {
-      if (!BUSY.includes(error.name) || tries === TRIES) throw error;
+      if (!BUSY.includes(error.name) || Date.now() > end) throw error;
       const seconds = Math.min(LONGEST_WAIT_S, error.retryAfter ?? 2 ** tries);
       item.retryAt = Date.now() + seconds * 1000;
       touched(item);

@@ -11,7 +11,7 @@ export const en = {
   theme_dark: "Colours: dark",
 
   headline: "What are the people in your picture wearing?",
-  lead: "Choose a picture. Every pedestrian gets a box, and each one's clothes, bags and looks are described with how sure that is.",
+  lead: "Choose a picture. Every pedestrian gets a box, and each one’s clothes, bags and looks are described with how sure that is.",
   choose: "Choose pictures",
   photograph: "Take a photo",
   folder: "Choose a folder",
