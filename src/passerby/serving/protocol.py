@@ -327,6 +327,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _linger(self, seconds: float) -> None:
         """Throw away what still comes, until the client is silent or the seconds are over; then close."""
         self._stop_parsing()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()  # a client that reads to the end need not wait for the seconds
         self.flow.read_on()
         self._heard = self.loop.time()
         self._timer.start(min(seconds, LINGER_S), self._lingered, self._heard + seconds)
