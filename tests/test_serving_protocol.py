@@ -214,6 +214,15 @@ def test_an_answer_before_the_end_of_the_body_can_be_read(server: Server) -> Non
         assert (answer.status, answer.headers["connection"]) == (404, "close")
 
 
+def test_an_early_answer_ends_before_the_lingering_does(server: Server) -> None:
+    with talking(server) as talk:
+        talk.push(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n")
+        talk.await_answers(1)
+        answered_s = talk.last_s
+        assert until_closed(talk) - answered_s < 1.5  # it lingers for 2 s
+        assert [answer.status for answer in talk.answers()] == [404]
+
+
 def test_a_client_that_asks_for_http_2_is_answered_in_http_1(server: Server) -> None:
     """Java's client asks for it with every request, body included."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
