@@ -36,7 +36,13 @@ detect train --run "$detector/run2" --teacher "$TEACHERS" --distil 1.5:3:1:1.5 \
 detect train --run "$detector/run3" --teacher "$TEACHERS" --distil 0.7:1.5:2:1.5 \
     --weights "$detector/run2/weights.npz" --seed 32 --learning-rate 0.0007 --warmup 50 --atss-iterations 0 \
     --stages 1850:320,384,416:0.1:gentle
-step "$detector/run3/final.npz" detect finish --run "$detector/run3"
+detect train --run "$detector/run4" --teacher "$TEACHERS" --distil 1:2:1.5:1.5 \
+    --weights "$detector/run3/weights.npz" --seed 41 --learning-rate 0.0014 --warmup 200 --atss-iterations 0 \
+    --stages 6000:224,288,352:0.2
+detect train --run "$detector/run5" --teacher "$TEACHERS" --distil 0.7:1.5:2:1.5 \
+    --weights "$detector/run4/weights.npz" --seed 42 --learning-rate 0.0007 --warmup 50 --atss-iterations 0 \
+    --stages 2500:320,384,416:0.1:gentle
+step "$detector/run5/final.npz" detect finish --run "$detector/run5"
 
 # attributes: renders, opinions of the teachers, student
 step "$PHOTOS/rendered/train.txt" "$PYTHON" -m passerby synthesise "$PHOTOS/rendered" --count 6000 --seed 1 \
@@ -48,4 +54,4 @@ step "$attributes/teacher.json" attribute teach
 attribute train --run "$attributes/run" --first "$FIRST" --weight-decay 0.04 \
     --stages 2400:128x96:0.4:0.5:8 3600:192x144:0.45:0.4:6 500:256x192:0.45:0.45:4
 step "$attributes/out/final.npz" attribute finish --run "$attributes/run" --out "$attributes/out"
-echo "weights: $detector/run3/final.npz, $attributes/out/final.npz; cards and files: docs/model-cards.md"
+echo "weights: $detector/run5/final.npz, $attributes/out/final.npz; cards and files: docs/model-cards.md"
