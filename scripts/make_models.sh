@@ -41,7 +41,7 @@ detect train --run "$detector/run4" --teacher "$TEACHERS" --distil 1:2:1.5:1.5 \
     --stages 6000:224,288,352:0.2
 detect train --run "$detector/run5" --teacher "$TEACHERS" --distil 0.7:1.5:2:1.5 \
     --weights "$detector/run4/weights.npz" --seed 42 --learning-rate 0.0007 --warmup 50 --atss-iterations 0 \
-    --stages 2500:320,384,416:0.1:gentle
+    --stages 3300:320,384,416:0.1:gentle
 step "$detector/run5/final.npz" detect finish --run "$detector/run5"
 
 # attributes: renders, opinions of the teachers, student

@@ -292,7 +292,7 @@ def test_figures_of_other_models_are_dropped(drawn: Path) -> None:
     content["models"]["attributes"]["identity"] = "another"
     (drawn / "figures.json").write_text(json.dumps(content), "utf-8")
     content, _ = run(drawn, "places")
-    assert content["parts"].keys() == {"places"}
+    assert content["parts"].keys() == {"places", "detection"}, "only the attribute model is another"
 
 
 def test_kept_probabilities_are_the_same_and_belong_to_their_model(drawn: Path) -> None:

@@ -32,7 +32,7 @@ from passerby._version import __version__
 from passerby.files import atomic_write
 
 from . import models, page
-from .parts import PARTS, Inputs, or_absent
+from .parts import MODELS, PARTS, Inputs, or_absent
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs"
@@ -97,8 +97,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": SCHEMA, "models": about, "parts": {}}
     if args.json.is_file():
         earlier = json.loads(args.json.read_text("utf-8"))
-        if [m["identity"] for m in earlier["models"].values()] == [m["identity"] for m in about.values()]:
-            content["parts"] = earlier["parts"]
+        same = {kind for kind in about if earlier["models"][kind]["identity"] == about[kind]["identity"]}
+        content["parts"] = {name: part for name, part in earlier["parts"].items() if same.issuperset(MODELS[name])}
     for name in args.part or PARTS:
         if name in PARTS:
             started = time.monotonic()

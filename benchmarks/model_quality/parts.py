@@ -274,3 +274,10 @@ PARTS: Mapping[str, Callable[[Inputs], Part]] = {
     "detection": detection,
     "cost": cost,
 }
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "by-eye": ("attributes",),
+    "places": ("attributes",),
+    "detection": ("detector",),
+    "cost": ("attributes", "detector"),
+}
+"""Which models the figures of a part depend on."""
