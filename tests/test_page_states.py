@@ -163,7 +163,7 @@ def test_a_picture_that_the_browser_cannot_show_has_boxes_all_the_same(page: Any
     add(page, photo(tmp_path / "scan.tif"))
     done(page)
     expect(page.locator("#picture-note")).to_contain_text("This browser cannot show this kind of file.")
-    assert page.locator(".box").count() > 0
+    expect(page.locator(".box").first).to_be_attached()
 
 
 DECODED = """async ([bytes, type]) => {
