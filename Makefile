@@ -10,7 +10,7 @@ setup: ## make .venv with the base dependencies and this package
 demo: ## describe the pedestrians of the bundled picture; results in output/
 	@sh scripts/demo.sh
 
-test: ## run the tests (about a minute; slow ones left out)
+test: ## run the tests (about five minutes on two cores; slow ones left out)
 	@sh scripts/test.sh
 
 test-train: ## run the tests of training, with torch, in .venv-train

@@ -44,7 +44,7 @@ ROUTE = {"/a.jpg": {"status": 200, "body": {"file": "image/jpeg_baseline.jpg"}}}
 def without_door(case: Case) -> str | None:
     """Why a case has no form on the command line."""
     if case["call"]["where"] == "server":
-        return "the policy of the server, which there is not yet"
+        return "the policy of the server: see test_corpus_fetch_server.py"
     if case["recipe"]["url"].startswith("model:http"):
         return "no command downloads a model from another place than the catalogue's"
     return None

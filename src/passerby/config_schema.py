@@ -133,7 +133,7 @@ def _near_file(path: Path) -> str:
         names = []
     near = get_close_matches(path.name, names, 1)
     write = "write one with `passerby --get_pipeline_config pedestrian_attribute_recognition --save_path DIR`"
-    return f"did you mean {shown(path.parent / near[0])}?" if near else write
+    return f"did you mean {shown(near[0])}, in the same folder?" if near else write
 
 
 def path_text(path: PlainPath) -> str:
