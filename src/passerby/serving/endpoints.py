@@ -105,7 +105,7 @@ class Endpoints:
         exchange = request.exchange
         check_type(request.headers)
         self._bodies.check_length(request.headers)
-        self._check_room()
+        self._pool.check_room()  # before the body is read
         try:
             # nothing here keeps the body: once a worker has it, its memory in this process is free again
             work = self._pool.answer(self._job(request, await self._bodies.read(request.receive, exchange)))
@@ -122,23 +122,11 @@ class Endpoints:
             number=next(self._numbers),
             log_id=request.exchange.log_id,
             content_type=request.headers.get("content-type", ""),
-            accept=request.headers.get("accept", ""),
             query=request.scope["query_string"].decode("latin-1"),
             body=body,
             # from here on: how long the client took to send it is bounded apart from that
             deadline=time.monotonic() + self._settings.deadline_s,
         )
-
-    def _check_room(self) -> None:
-        """Refuse before the body is read what the pool would refuse after it.
-
-        Raises:
-            ServerError: `not_ready` or `overloaded`.
-        """
-        if not self._pool.facts:
-            raise _not_ready()
-        if self._pool.waiting >= self._settings.queue:
-            raise ServerError("overloaded", "too many requests wait already", hint="try again later")
 
     async def _ready(self, request: Request) -> Response:
         if not self._pool.ready:

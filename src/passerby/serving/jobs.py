@@ -17,7 +17,7 @@ class Job:
     Attributes:
         number: unique in this run of the service; the pool's name for the job.
         log_id: ours; a valid `logId` inside the body wins in the worker.
-        content_type, accept, query: as the client sent them, empty when it did not; the query without `?`.
+        content_type, query: as the client sent them, empty when it did not; the query without `?`.
         body: all bytes of the request, at most `max_body`.
         deadline: `time.monotonic()` at which the answer is worth nothing any more; one clock for all processes.
     """
@@ -25,7 +25,6 @@ class Job:
     number: int
     log_id: str
     content_type: str = ""
-    accept: str = ""
     query: str = ""
     body: bytes = field(default=b"", repr=False)
     deadline: float

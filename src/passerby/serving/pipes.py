@@ -71,7 +71,6 @@ def job_message(job: Job) -> Message:
     values = {
         "log_id": job.log_id,
         "content_type": job.content_type,
-        "accept": job.accept,
         "query": job.query,
         "deadline": job.deadline,
     }

@@ -117,6 +117,19 @@ class WorkerPool:
             await self.stop()
             raise self._failure
 
+    def check_room(self) -> None:
+        """Whether a job would be taken now; for those who can ask before they have its body.
+
+        Raises:
+            ServerError: `not_ready`, `overloaded`. Interrupted: the service is ending.
+        """
+        if self._draining or self._failure is not None:
+            raise Interrupted("interrupted", "the service is ending", hint="try again later")
+        if not self._facts:
+            raise ServerError("not_ready", "the models are being loaded", hint="try again later")
+        if len(self._queue) >= self._settings.queue:
+            raise ServerError("overloaded", "too many requests wait already", hint="try again later")
+
     async def answer(self, job: Job) -> Reply:
         """Have a job done. Cancelling drops it, also in the worker.
 
@@ -124,7 +137,7 @@ class WorkerPool:
             ServerError: `not_ready`, `overloaded`, `deadline_exceeded`.
             Interrupted: its work was cut off.
         """
-        self._check_room()
+        self.check_room()
         loop = asyncio.get_running_loop()
         entry = _Entry(job=job, future=loop.create_future())
         self._entries[job.number] = self._queue[job.number] = entry
@@ -173,14 +186,6 @@ class WorkerPool:
         while self._failure is None:
             await self._change()
         return self._failure
-
-    def _check_room(self) -> None:
-        if self._draining or self._failure is not None:
-            raise Interrupted("interrupted", "the service is ending", hint="try again later")
-        if not self._facts:
-            raise ServerError("not_ready", "the models are being loaded", hint="try again later")
-        if len(self._queue) >= self._settings.queue:
-            raise ServerError("overloaded", "too many requests wait already", hint="try again later")
 
     def _dispatch(self) -> None:
         """Give waiting jobs, oldest first, to the workers with most room."""
